@@ -1,0 +1,48 @@
+/*
+ * A growing byte buffer with a hard maximum, given once. Everything that grows with what came
+ * from outside grows in one of these, so nothing grows without limit.
+ */
+#ifndef BASE_BUF_H
+#define BASE_BUF_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/macros.h"
+#include "base/str.h"
+
+struct buf {
+    char *data;  /* NULL until something is written */
+    size_t len;  /* bytes in use */
+    size_t cap;  /* bytes allocated */
+    size_t max;  /* bytes that may ever be held */
+    bool failed; /* an append did not fit or memory ran out; sticky until buf_reset */
+};
+
+void buf_init(struct buf *b, size_t max);
+/* Frees the memory; the buffer may be used again. Accepts a zeroed buffer. */
+void buf_done(struct buf *b);
+/* Forgets the content and the failure, keeps the memory. */
+void buf_reset(struct buf *b);
+
+/*
+ * Appending. False (and `failed` set, content unchanged) when the maximum would be passed or
+ * memory ran out. A writer of many pieces may ignore the results and check `failed` once.
+ */
+bool buf_append(struct buf *b, const void *p, size_t n);
+bool buf_append_str(struct buf *b, struct str s);
+bool buf_append_z(struct buf *b, const char *z);
+bool buf_append_char(struct buf *b, char c);
+bool buf_printf(struct buf *b, const char *format, ...) PX_PRINTF(2, 3);
+/* Room for `n` more bytes at data + len; the caller then raises len. NULL when there is none. */
+char *buf_reserve(struct buf *b, size_t n);
+/* Drops `n` bytes (at most len) from the front. */
+void buf_consume(struct buf *b, size_t n);
+
+static inline struct str buf_str(const struct buf *b)
+{
+    return (struct str){b->data ? b->data : "", b->len};
+}
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * Log lines on standard error: text on a terminal, one JSON object a line otherwise.
+ * Never a request or answer body, never a key: callers pass names, numbers and reasons only.
+ */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+enum log_level { LOG_TRACE, LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
+enum log_format { LOG_AUTO, LOG_TEXT, LOG_JSON };
+
+/* A field of a line. Make them with the macros below. */
+struct log_field {
+    const char *key;
+    enum { LOG_FIELD_STR, LOG_FIELD_INT } kind;
+    struct str text;
+    int64_t number;
+};
+#define LOG_S(key, s)  ((struct log_field){key, LOG_FIELD_STR, s, 0})
+#define LOG_Z(key, z)  LOG_S(key, str_of(z))
+#define LOG_I(key, i)  ((struct log_field){key, LOG_FIELD_INT, {0}, (int64_t)(i)})
+
+/* Once, before the threads start. */
+void log_setup(enum log_level lowest, enum log_format format);
+bool log_is_on(enum log_level level);
+/* Writes one line with one write(2). Control characters in texts are escaped. */
+void log_write(enum log_level level, const char *message, const struct log_field *fields, size_t n);
+
+#define log_line(level, message, ...)                                                            \
+    do {                                                                                         \
+        if (log_is_on(level)) {                                                                  \
+            const struct log_field fields_[] = {__VA_ARGS__};                                    \
+            log_write(level, message, fields_, PX_ARRAY_LEN(fields_));                           \
+        }                                                                                        \
+    } while (0)
+
+#endif

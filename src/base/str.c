@@ -1,0 +1,132 @@
+/*
+ * Counted text: compare, search, split, read numbers. Allocates nothing.
+ */
+#include "base/str.h"
+
+#include <locale.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct str str_of(const char *z)
+{
+    return (struct str){z ? z : "", z ? strlen(z) : 0};
+}
+
+bool str_eq(struct str a, struct str b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+bool str_eq_nocase(struct str a, struct str b)
+{
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++)
+        if (lower(a.p[i]) != lower(b.p[i]))
+            return false;
+    return true;
+}
+
+bool str_starts(struct str s, struct str prefix)
+{
+    return s.n >= prefix.n && str_eq((struct str){s.p, prefix.n}, prefix);
+}
+
+bool str_ends(struct str s, struct str suffix)
+{
+    return s.n >= suffix.n && str_eq((struct str){s.p + (s.n - suffix.n), suffix.n}, suffix);
+}
+
+ptrdiff_t str_find(struct str s, struct str needle)
+{
+    if (needle.n == 0)
+        return 0;
+    if (s.n < needle.n)
+        return -1;
+    const char *hit = memmem(s.p, s.n, needle.p, needle.n);
+    return hit ? hit - s.p : -1;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct str str_trim(struct str s)
+{
+    while (s.n && is_blank(s.p[0])) {
+        s.p++;
+        s.n--;
+    }
+    while (s.n && is_blank(s.p[s.n - 1]))
+        s.n--;
+    return s;
+}
+
+bool str_split(struct str *rest, char sep, struct str *ret_part)
+{
+    if (rest->n == 0)
+        return false;
+    const char *hit = memchr(rest->p, sep, rest->n);
+    size_t part = hit ? (size_t)(hit - rest->p) : rest->n;
+    size_t step = hit ? part + 1 : part;
+    *ret_part = (struct str){rest->p, part};
+    *rest = (struct str){rest->p + step, rest->n - step};
+    return true;
+}
+
+bool str_to_u64(struct str s, uint64_t *ret)
+{
+    uint64_t v = 0;
+    if (s.n == 0)
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return false;
+        if (__builtin_mul_overflow(v, 10u, &v) ||
+            __builtin_add_overflow(v, (uint64_t)(s.p[i] - '0'), &v))
+            return false;
+    }
+    *ret = v;
+    return true;
+}
+
+static locale_t c_locale(void)
+{
+    static locale_t loc; /* made once, on the first call, and kept */
+    if (!loc)
+        loc = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    return loc;
+}
+
+bool str_to_double(struct str s, double *ret)
+{
+    char z[64];
+    if (s.n == 0 || s.n >= sizeof(z))
+        return false;
+    for (size_t i = 0; i < s.n; i++) /* keeps hexadecimal, "inf" and "nan" out */
+        if (!memchr("+-.0123456789eE", s.p[i], 15))
+            return false;
+    memcpy(z, s.p, s.n);
+    z[s.n] = '\0';
+    char *end;
+    double v = strtod_l(z, &end, c_locale());
+    if (end != z + s.n || !isfinite(v))
+        return false;
+    *ret = v;
+    return true;
+}
+
+bool str_eq_constant_time(struct str a, struct str b)
+{
+    volatile unsigned diff = a.n != b.n;
+    for (size_t i = 0; i < a.n; i++)
+        diff |= (unsigned)(unsigned char)a.p[i] ^ (unsigned)(unsigned char)(b.n ? b.p[i % b.n] : 0);
+    return diff == 0;
+}

@@ -1,0 +1,40 @@
+/*
+ * A borrowed, counted piece of text: never owned, never NUL-terminated by promise.
+ */
+#ifndef BASE_STR_H
+#define BASE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/macros.h"
+
+struct str {
+    const char *p;
+    size_t n;
+};
+
+/* A str for a string literal. */
+#define STR(lit)    ((struct str){"" lit, sizeof(lit) - 1})
+/* Arguments for "%.*s". */
+#define STR_ARG(s)  (int)(s).n, (s).p
+
+struct str str_of(const char *z); /* NULL gives an empty str */
+bool str_eq(struct str a, struct str b);
+bool str_eq_nocase(struct str a, struct str b); /* ASCII only */
+bool str_starts(struct str s, struct str prefix);
+bool str_ends(struct str s, struct str suffix);
+/* Offset of the first `needle` in `s`, or -1. */
+ptrdiff_t str_find(struct str s, struct str needle);
+struct str str_trim(struct str s); /* ASCII blanks, tabs and line ends on both sides */
+/* Everything up to the first `sep` of *rest; moves *rest behind it. False when *rest is empty. */
+bool str_split(struct str *rest, char sep, struct str *ret_part);
+/* Whole of `s` as a decimal number, no sign, no blanks; false on anything else or overflow. */
+bool str_to_u64(struct str s, uint64_t *ret);
+/* Whole of `s` as a finite decimal number ("0.1", "-3", "1e3"), independent of the locale. */
+bool str_to_double(struct str s, double *ret);
+/* Equal in content, in time that depends on the lengths only. For secrets. */
+bool str_eq_constant_time(struct str a, struct str b);
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * JSON as the rest of the project sees it: yyjson's values, parsed under named limits. The only
+ * place that includes yyjson.h; others use its yyjson_* accessors and writers through this header.
+ *
+ * Numbers are kept as the text they were written in (YYJSON_READ_NUMBER_AS_RAW), so that what is
+ * passed on is passed on digit for digit; read one with json_to_int / json_to_double.
+ */
+#ifndef JSON_JSON_H
+#define JSON_JSON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <yyjson.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/str.h"
+
+/* Deeper documents are refused before they are parsed: our own walks recurse. */
+#define JSON_DEPTH_MAX 128
+
+struct json_error {
+    size_t offset;       /* byte at which it was noticed */
+    const char *message; /* static text */
+};
+
+/*
+ * Parses one document (RFC 8259, valid UTF-8 only). The values point into memory of their own;
+ * free with yyjson_doc_free. NULL and *err on failure.
+ */
+yyjson_doc *json_parse(struct str text, struct json_error *err) PX_MUST_CHECK;
+
+/* The text of a string value; {NULL, 0} when it is not a string. Borrows from the document. */
+struct str json_str(const yyjson_val *v);
+/* Member of an object by name; NULL when absent, when `obj` is no object, or when it is null. */
+yyjson_val *json_get(const yyjson_val *obj, const char *name);
+bool json_is_number(const yyjson_val *v);
+/* The number as an integer; false when it is none, has a fraction ("1.0" has none) or overflows. */
+bool json_to_int(const yyjson_val *v, int64_t *ret);
+bool json_to_double(const yyjson_val *v, double *ret);
+
+/* Appends `s` as a quoted JSON string. Invalid UTF-8 becomes U+FFFD, so output is always valid. */
+bool json_write_string(struct buf *b, struct str s);
+/* Appends the value as compact JSON, numbers digit for digit, keys in their order. */
+bool json_write_value(struct buf *b, const yyjson_val *v);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * A token bucket that many threads share without a lock: one atomic instant, the time at which the
+ * bucket will be full again (the "theoretical arrival time" of GCRA). Time is a parameter.
+ */
+#ifndef LIMITS_BUCKET_H
+#define LIMITS_BUCKET_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct bucket {
+    _Atomic int64_t full_at_us; /* monotonic; in the past = full */
+    int64_t per_minute;         /* capacity and refill; 0 = unlimited */
+};
+
+struct bucket_level {
+    int64_t limit;     /* per minute; 0 = unlimited */
+    int64_t remaining; /* tokens there now, 0 .. limit */
+    int64_t reset_ms;  /* until full */
+};
+
+void bucket_init(struct bucket *b, int64_t per_minute);
+/*
+ * Takes `n` tokens if they are there. On refusal nothing is taken and *ret_wait_ms says when they
+ * will be; -1 when `n` is larger than the whole bucket, which no waiting mends.
+ */
+bool bucket_take(struct bucket *b, int64_t now_us, int64_t n, int64_t *ret_wait_ms);
+/* Takes `n` more whatever is there (the bucket may go into debt), or gives back with n < 0. */
+void bucket_settle(struct bucket *b, int64_t now_us, int64_t n);
+struct bucket_level bucket_level(const struct bucket *b, int64_t now_us);
+
+#endif

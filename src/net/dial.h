@@ -1,0 +1,25 @@
+/*
+ * A TCP connection to a host name: look-up, then its addresses in turn, the next one started when
+ * one fails or stays silent for a quarter of a second (RFC 8305).
+ */
+#ifndef NET_DIAL_H
+#define NET_DIAL_H
+
+#include <stdint.h>
+
+#include "net/loop.h"
+#include "net/resolver.h"
+
+struct dial;
+
+/*
+ * `done` gets a connected, non-blocking socket (taken by the callee) or -1 and the reason in
+ * `error`. It runs once, from the loop, never inside dial_start, unless cancelled before.
+ * NULL without memory.
+ */
+struct dial *dial_start(struct loop *l, struct resolver *r, const char *host, int port,
+                        int64_t timeout_ms, void (*done)(void *arg, int fd, const char *error),
+                        void *arg);
+void dial_cancel(struct dial *d);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * Anthropic's answer -> OpenAI's. Bytes of the upstream's SSE body go in, in any cut; either chunks
+ * (SSE) or, at the end, one chat.completion come out. One path, so both answers are equal.
+ */
+#ifndef TRANSLATE_STREAM_H
+#define TRANSLATE_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/str.h"
+#include "translate/api_error.h"
+
+struct tr_usage { /* Anthropic's counts; 0 where it says nothing */
+    int64_t input, cache_write, cache_read, output, thinking;
+};
+
+/* Borrowed until tr_stream_destroy: they live with the request. */
+struct tr_stream_params {
+    bool is_stream;        /* chunks, or one chat.completion */
+    bool include_usage;
+    bool is_json_object;   /* strip code fences, add no separators */
+    bool is_structured;    /* add no separators */
+    int64_t created_unix_s;
+    struct str metadata;   /* echoed JSON object; empty = none */
+};
+
+enum tr_state {
+    TR_WAITING,  /* nothing for the client yet: hold the status line */
+    TR_FLOWING,  /* chunks are going out */
+    TR_DONE,     /* the answer is complete and written */
+    TR_FAILED    /* over; see tr_stream_error. If it was flowing, an error chunk has been written */
+};
+
+struct tr_stream;
+
+/* Returns owned; NULL without memory. */
+struct tr_stream *tr_stream_create(const struct tr_stream_params *params);
+void tr_stream_destroy(struct tr_stream *s);
+/* Takes `bytes` of the upstream's event stream, appends what the client gets to `out`. */
+enum tr_state tr_stream_feed(struct tr_stream *s, struct str bytes, struct buf *out);
+/* The upstream sent one JSON Message instead of a stream. */
+enum tr_state tr_stream_feed_message(struct tr_stream *s, struct str json, struct buf *out);
+/* The upstream's body ended. Without message_stop (or a stop reason) that is an error. */
+enum tr_state tr_stream_end(struct tr_stream *s, struct buf *out);
+/* The way to the upstream failed (timeout, reset): ends the answer with `why` as the error. */
+enum tr_state tr_stream_fail(struct tr_stream *s, const struct api_error *why, struct buf *out);
+/* The state as last returned. */
+enum tr_state tr_stream_state(const struct tr_stream *s);
+/* Valid in TR_FAILED. */
+const struct api_error *tr_stream_error(const struct tr_stream *s);
+/* Last known, also after a failure; what was billed at least. */
+const struct tr_usage *tr_stream_usage(const struct tr_stream *s);
+/* The model that answered; empty before message_start. */
+struct str tr_stream_model(const struct tr_stream *s);
+/* "stop", "length", ... as the client got it; empty before the end. */
+struct str tr_stream_finish_reason(const struct tr_stream *s);
+
+#endif

@@ -45,7 +45,7 @@ struct channel {
     const struct channel_callbacks *cb;
     void *arg;
     struct event read_event, write_event;
-    struct buf out; /* bytes the kernel did not take yet */
+    struct buf out;  /* bytes the kernel did not take yet */
     size_t out_sent; /* of them, already written */
     bool is_open, is_paused, is_ended, wants_close_after_flush, tls_wants_write;
     struct loop_job job; /* on_open / errors noticed while writing, put off */
@@ -63,7 +63,8 @@ void channel_open(struct channel *c, struct loop *l, int fd, struct tls *tls, si
 void channel_write(struct channel *c, const void *p, size_t n);
 /* Bytes that wait to be written. */
 size_t channel_waiting(const struct channel *c);
-/* Stops and restarts reading. While paused a peer that leaves is not noticed: never pause clients. */
+/* Stops and restarts reading. While paused a peer that leaves is not noticed: never pause clients.
+ */
 void channel_pause(struct channel *c);
 void channel_resume(struct channel *c);
 /* Closes at once; what waits is lost. Accepts a closed or zeroed channel. */

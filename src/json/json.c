@@ -51,14 +51,14 @@ yyjson_doc *json_parse(struct str text, struct json_error *err)
     return doc;
 }
 
-struct str json_str(const yyjson_val *v)
+struct str json_str(yyjson_val *v)
 {
     if (!yyjson_is_str(v))
         return (struct str){0};
     return (struct str){yyjson_get_str(v), yyjson_get_len(v)};
 }
 
-yyjson_val *json_get(const yyjson_val *obj, const char *name)
+yyjson_val *json_get(yyjson_val *obj, const char *name)
 {
     if (!yyjson_is_obj(obj))
         return NULL;
@@ -66,24 +66,24 @@ yyjson_val *json_get(const yyjson_val *obj, const char *name)
     return yyjson_is_null(v) ? NULL : v;
 }
 
-bool json_is_number(const yyjson_val *v)
+bool json_is_number(yyjson_val *v)
 {
     return yyjson_is_raw(v) || yyjson_is_num(v);
 }
 
-static struct str number_text(const yyjson_val *v)
+static struct str number_text(yyjson_val *v)
 {
     if (!yyjson_is_raw(v))
         return (struct str){0};
     return (struct str){yyjson_get_raw(v), yyjson_get_len(v)};
 }
 
-bool json_to_double(const yyjson_val *v, double *ret)
+bool json_to_double(yyjson_val *v, double *ret)
 {
     return str_to_double(number_text(v), ret);
 }
 
-bool json_to_int(const yyjson_val *v, int64_t *ret)
+bool json_to_int(yyjson_val *v, int64_t *ret)
 {
     struct str s = number_text(v);
     bool is_negative = s.n && s.p[0] == '-';
@@ -160,7 +160,7 @@ bool json_write_string(struct buf *b, struct str s)
     return !b->failed;
 }
 
-static void write_members(struct buf *b, const yyjson_val *v)
+static void write_members(struct buf *b, yyjson_val *v)
 {
     size_t i, max;
     yyjson_val *key, *item;
@@ -188,7 +188,7 @@ static void write_members(struct buf *b, const yyjson_val *v)
 }
 
 /* Recursion is bounded by JSON_DEPTH_MAX. */
-bool json_write_value(struct buf *b, const yyjson_val *v)
+bool json_write_value(struct buf *b, yyjson_val *v)
 {
     if (yyjson_is_str(v))
         json_write_string(b, json_str(v));

@@ -1,6 +1,7 @@
 """The scripts around the program: which subcommand `make run` picks, what the lock file names."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -56,6 +57,47 @@ class LockFile(unittest.TestCase):
         with open(os.path.join(ROOT, 'tests', 'package-lock.json')) as file:
             packages = json.load(file)['packages']
         self.assertEqual([name for name, entry in packages.items() if 'resolved' in entry], [])
+
+
+class BuildImage(unittest.TestCase):
+    """build.sh against a docker that prints its arguments."""
+
+    def build(self, registry=None):
+        tools = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, tools)
+        docker = os.path.join(tools, 'docker')
+        with open(docker, 'w') as file:
+            file.write('#!/bin/sh\necho "docker $@"\n')
+        os.chmod(docker, 0o755)
+        env = {'PATH': f'{tools}:/usr/bin:/bin'}
+        if registry is not None:
+            env['CLAUDE_PROXY_API_DOCKER_REGISTRY_URI'] = registry
+        return subprocess.run([os.path.join(ROOT, 'build.sh')], env=env, capture_output=True,
+                              text=True)
+
+    def test_without_a_registry_it_says_what_to_set(self):
+        for registry in (None, '', 'https://'):
+            with self.subTest(registry):
+                result = self.build(registry)
+                self.assertEqual(result.returncode, 2)
+                self.assertIn('CLAUDE_PROXY_API_DOCKER_REGISTRY_URI', result.stderr)
+                self.assertEqual(result.stdout, '')
+
+    def test_it_builds_both_architectures_and_pushes_version_and_latest(self):
+        for registry in ('https://registry.example.com/team', 'registry.example.com/team/',
+                         'http://registry.example.com/team//'):
+            with self.subTest(registry):
+                result = self.build(registry)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                command = result.stdout.splitlines()[0].split()
+                self.assertEqual(command[:3], ['docker', 'buildx', 'build'])
+                self.assertIn('linux/amd64,linux/arm64', command)
+                self.assertIn('--push', command)
+                tags = [command[i + 1] for i, word in enumerate(command) if word == '--tag']
+                with open(os.path.join(ROOT, 'meson.build')) as file:
+                    version = re.search(r"version: '([^']+)'", file.read()).group(1)
+                image = 'registry.example.com/team/claude-proxy-api'
+                self.assertEqual(tags, [f'{image}:{version}', f'{image}:latest'])
 
 
 if __name__ == '__main__':

@@ -10,63 +10,80 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "base/str.h"
+#include "base/macros.h"
 
-/* One member per row of the table; texts are NUL-terminated and owned by the config. */
+/* One member for each row of the table; texts are NUL-terminated and owned by the config. */
 struct config {
-    char *anthropic_api_key;    /* ANTHROPIC_API_KEY (secret) */
-    char *proxy_api_key;        /* CLAUDE_PROXY_API_KEY (secret); "" = no authentication */
-    char *anthropic_model;      /* ANTHROPIC_MODEL */
-    int64_t request_timeout_s;  /* REQUEST_TIMEOUT */
-    double model_temperature;   /* MODEL_TEMPERATURE */
-    int64_t tokens_per_minute;  /* TOKENS_PER_MINUTE; 0 = unlimited */
-    int64_t requests_per_minute; /* REQUESTS_PER_MINUTE; 0 = unlimited */
-    int64_t max_tokens;         /* MAX_TOKENS; 0 = the model's maximum */
-    char *host;                 /* HOST, --host */
-    int64_t port;               /* PORT, --port; 0 = the kernel picks */
-    int64_t log_level;          /* LOG_LEVEL: enum log_level */
-    int64_t log_format;         /* LOG_FORMAT: enum log_format */
-    char *anthropic_base_url;   /* ANTHROPIC_BASE_URL */
-    int64_t anthropic_version;  /* ANTHROPIC_VERSION: auto, 2023-06-01, 2026-10-21 (index) */
-    int64_t anthropic_auth;     /* ANTHROPIC_AUTH: x-api-key, bearer (index) */
-    char *model_aliases;        /* MODEL_ALIASES */
-    bool model_succession;      /* MODEL_SUCCESSION */
-    bool thinking_reserve;      /* THINKING_RESERVE */
-    int64_t prompt_cache;       /* PROMPT_CACHE: auto, on, off (index) */
-    bool strict;                /* STRICT */
-    int64_t workers;            /* WORKERS; 0 = one a core */
-    int64_t max_connections;    /* MAX_CONNECTIONS, all workers together */
-    int64_t max_body_bytes;     /* MAX_BODY_BYTES */
-    int64_t head_timeout_s;     /* HEAD_TIMEOUT */
-    int64_t body_timeout_s;     /* BODY_TIMEOUT: silence while a body is read */
-    int64_t idle_timeout_s;     /* IDLE_TIMEOUT: keep-alive between requests */
-    int64_t connect_timeout_s;  /* CONNECT_TIMEOUT */
-    int64_t drain_timeout_s;    /* DRAIN_TIMEOUT */
+    char *anthropic_api_key;      /* ANTHROPIC_API_KEY (secret) */
+    char *proxy_api_key;          /* CLAUDE_PROXY_API_KEY (secret); "" = no authentication */
+    char *anthropic_model;        /* ANTHROPIC_MODEL */
+    int64_t request_timeout_s;    /* REQUEST_TIMEOUT */
+    double model_temperature;     /* MODEL_TEMPERATURE */
+    int64_t tokens_per_minute;    /* TOKENS_PER_MINUTE; 0 = unlimited */
+    int64_t requests_per_minute;  /* REQUESTS_PER_MINUTE; 0 = unlimited */
+    int64_t max_tokens;           /* MAX_TOKENS; 0 = the model's maximum */
+    char *host;                   /* HOST, --host */
+    int64_t port;                 /* PORT, --port; 0 = the kernel picks */
+    int64_t log_level;            /* LOG_LEVEL: enum log_level */
+    int64_t log_format;           /* LOG_FORMAT: enum log_format */
+    char *anthropic_base_url;     /* ANTHROPIC_BASE_URL */
+    int64_t anthropic_version;    /* ANTHROPIC_VERSION: auto, 2023-06-01, 2026-10-21 (index) */
+    int64_t anthropic_auth;       /* ANTHROPIC_AUTH: x-api-key, bearer (index) */
+    char *model_aliases;          /* MODEL_ALIASES */
+    bool model_succession;        /* MODEL_SUCCESSION */
+    bool thinking_reserve;        /* THINKING_RESERVE */
+    int64_t prompt_cache;         /* PROMPT_CACHE: auto, on, off (index) */
+    bool strict;                  /* STRICT */
+    int64_t workers;              /* WORKERS; 0 = one a core */
+    int64_t max_connections;      /* MAX_CONNECTIONS, all workers together */
+    int64_t max_body_bytes;       /* MAX_BODY_BYTES */
+    int64_t head_timeout_s;       /* HEAD_TIMEOUT */
+    int64_t body_timeout_s;       /* BODY_TIMEOUT: silence while a body is read */
+    int64_t idle_timeout_s;       /* IDLE_TIMEOUT: keep-alive between requests */
+    int64_t connect_timeout_s;    /* CONNECT_TIMEOUT */
+    int64_t drain_timeout_s;      /* DRAIN_TIMEOUT */
     int64_t upstream_connections; /* UPSTREAM_CONNECTIONS, per worker */
-    char *upstream_ca_file;     /* UPSTREAM_CA_FILE; "" = the system's */
-    int64_t models_cache_s;     /* MODELS_CACHE_SECONDS */
-    char *cors_origins;         /* CORS_ORIGINS: "" off, "*", or a comma list */
-    bool has_max_tokens;        /* MAX_TOKENS was set by the operator */
+    char *upstream_ca_file;       /* UPSTREAM_CA_FILE; "" = the system's */
+    int64_t models_cache_s;       /* MODELS_CACHE_SECONDS */
+    char *cors_origins;           /* CORS_ORIGINS: "" off, "*", or a comma list */
+    bool has_max_tokens;          /* MAX_TOKENS was set by the operator */
 };
 
 enum config_result { CONFIG_OK, CONFIG_BAD /* one line in `why` */ };
 
-struct config_sources {
-    int argc;                  /* flags of a subcommand, without its name */
-    char **argv;
-    char *const *environment;  /* NAME=value..., NULL-terminated */
-    const char *env_file;      /* path of the .env; a missing file is fine unless env_file_is_asked */
-    bool env_file_is_asked;    /* by --env-file */
+struct config_pair {
+    const char *name, *value;
 };
 
-/* Fills every member. On CONFIG_BAD `why` holds one line: what, where it came from, what is allowed. */
-enum config_result config_load(struct config *c, const struct config_sources *s, struct buf *why);
+struct config_sources {
+    int argc; /* flags of a subcommand, without its name */
+    /* Values of secret flags are overwritten once read: every user can see a command line. */
+    char **argv;
+    char *const *environment; /* NAME=value..., NULL-terminated; NULL = none */
+    /* Path of the .env, NULL = none. It may be missing, unlike one that --env-file names. */
+    const char *env_file;
+    /* Where a subcommand's defaults differ from the table's. */
+    const struct config_pair *defaults;
+    size_t n_defaults;
+    struct buf *warnings; /* one line each; NULL = not wanted */
+};
+
+/*
+ * Fills every member; done with config_done whatever the result. On CONFIG_BAD `why` holds one
+ * line: what, where it came from, what is allowed.
+ */
+enum config_result config_load(struct config *c, const struct config_sources *s,
+                               struct buf *why) PX_MUST_CHECK;
+/* Sets one loaded setting by its NAME, as if an operator had. False when the value is refused. */
+bool config_set(struct config *c, const char *name, const char *value) PX_MUST_CHECK;
 /* Wipes the secrets and frees. Accepts a zeroed config. */
 void config_done(struct config *c);
-/* One line per setting for the log at start; secrets only as "set" or "not set". */
+/* "NAME=value" lines for the log at start; secrets only as "set" or "not set". */
 void config_describe(const struct config *c, struct buf *out);
 
-void config_write_help(struct buf *out);        /* the options part of --help */
+/* Lines of --help: the options of that name (NULL-terminated list), or with NULL all, by section.
+ */
+void config_write_help(struct buf *out, const char *const *names);
 void config_write_env_example(struct buf *out); /* .env.example */
 void config_write_markdown(struct buf *out);    /* docs/configuration.md */
 

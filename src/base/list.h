@@ -41,7 +41,8 @@ static inline void list_remove(struct list *node)
 
 #define LIST_OF(node, type, member) PX_CONTAINER_OF(node, type, member)
 /* `it` may be removed from the list inside the loop; `next` is a scratch pointer. */
-#define LIST_EACH(head, it, next_)                                                               \
-    for (struct list *it = (head)->next, *next_ = it->next; it != (head); it = next_, next_ = it->next)
+#define LIST_EACH(head, it, next_)                                                                 \
+    for (struct list *it = (head)->next, *next_ = it->next; it != (head);                          \
+         it = next_, next_ = it->next)
 
 #endif

@@ -20,9 +20,9 @@ struct log_field {
     struct str text;
     int64_t number;
 };
-#define LOG_S(key, s)  ((struct log_field){key, LOG_FIELD_STR, s, 0})
-#define LOG_Z(key, z)  LOG_S(key, str_of(z))
-#define LOG_I(key, i)  ((struct log_field){key, LOG_FIELD_INT, {0}, (int64_t)(i)})
+#define LOG_S(key, s) ((struct log_field){key, LOG_FIELD_STR, s, 0})
+#define LOG_Z(key, z) LOG_S(key, str_of(z))
+#define LOG_I(key, i) ((struct log_field){key, LOG_FIELD_INT, {0}, (int64_t)(i)})
 
 /* Once, before the threads start. */
 void log_setup(enum log_level lowest, enum log_format format);
@@ -30,12 +30,12 @@ bool log_is_on(enum log_level level);
 /* Writes one line with one write(2). Control characters in texts are escaped. */
 void log_write(enum log_level level, const char *message, const struct log_field *fields, size_t n);
 
-#define log_line(level, message, ...)                                                            \
-    do {                                                                                         \
-        if (log_is_on(level)) {                                                                  \
-            const struct log_field fields_[] = {__VA_ARGS__};                                    \
-            log_write(level, message, fields_, PX_ARRAY_LEN(fields_));                           \
-        }                                                                                        \
+#define log_line(level, message, ...)                                                              \
+    do {                                                                                           \
+        if (log_is_on(level)) {                                                                    \
+            const struct log_field fields_[] = {__VA_ARGS__};                                      \
+            log_write(level, message, fields_, PX_ARRAY_LEN(fields_));                             \
+        }                                                                                          \
     } while (0)
 
 #endif

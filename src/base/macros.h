@@ -6,10 +6,10 @@
 
 #include <stddef.h>
 
-#define PX_MUST_CHECK    __attribute__((warn_unused_result))
-#define PX_PRINTF(f, a)  __attribute__((format(printf, f, a)))
-#define PX_ARRAY_LEN(a)  (sizeof(a) / sizeof((a)[0]))
-#define PX_UNUSED        __attribute__((unused))
+#define PX_MUST_CHECK   __attribute__((warn_unused_result))
+#define PX_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#define PX_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define PX_UNUSED       __attribute__((unused))
 
 /* The struct that embeds `member` at `ptr`. */
 #define PX_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))

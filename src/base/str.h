@@ -16,9 +16,9 @@ struct str {
 };
 
 /* A str for a string literal. */
-#define STR(lit)    ((struct str){"" lit, sizeof(lit) - 1})
+#define STR(lit) ((struct str){"" lit, sizeof(lit) - 1})
 /* Arguments for "%.*s". */
-#define STR_ARG(s)  (int)(s).n, (s).p
+#define STR_ARG(s) (int)(s).n, (s).p
 
 struct str str_of(const char *z); /* NULL gives an empty str */
 bool str_eq(struct str a, struct str b);

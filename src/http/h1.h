@@ -26,9 +26,9 @@ struct h1_head {
     struct str target; /* requests: path and query as sent */
     int status;        /* responses */
     bool is_http_1_0;
-    bool keep_alive;       /* the connection may carry another message after this one */
+    bool keep_alive; /* the connection may carry another message after this one */
     bool is_chunked;
-    bool expects_continue; /* requests: "Expect: 100-continue" */
+    bool expects_continue;  /* requests: "Expect: 100-continue" */
     int64_t content_length; /* -1 = not said */
     const struct h1_header *headers;
     size_t n_headers;
@@ -38,10 +38,10 @@ enum h1_result {
     H1_MORE,     /* everything taken; feed more */
     H1_COMPLETE, /* one message ended; bytes behind it were not taken */
     H1_UPGRADE_REFUSED,
-    H1_HEAD_TOO_LARGE,    /* -> 431 */
-    H1_TOO_MANY_HEADERS,  /* -> 431 */
-    H1_BAD,               /* framing, syntax, conflicting lengths -> 400 and close */
-    H1_STOPPED            /* a callback returned false */
+    H1_HEAD_TOO_LARGE,   /* -> 431 */
+    H1_TOO_MANY_HEADERS, /* -> 431 */
+    H1_BAD,              /* framing, syntax, conflicting lengths -> 400 and close */
+    H1_STOPPED           /* a callback returned false */
 };
 
 struct h1_callbacks {
@@ -66,7 +66,8 @@ enum h1_result h1_eof(struct h1_parser *p);
 bool h1_is_in_head(const struct h1_parser *p);
 /* First header of that name (compared without case); {NULL, 0} when absent. */
 struct str h1_find(const struct h1_head *head, struct str name);
-/* Static text for a result that is an error, for error messages: "two different Content-Length...". */
+/* Static text for a result that is an error, for error messages: "two different Content-Length...".
+ */
 const char *h1_reason(const struct h1_parser *p);
 
 /* "200" -> "OK". Empty text for unknown codes. */

@@ -31,17 +31,17 @@ struct json_error {
 yyjson_doc *json_parse(struct str text, struct json_error *err) PX_MUST_CHECK;
 
 /* The text of a string value; {NULL, 0} when it is not a string. Borrows from the document. */
-struct str json_str(const yyjson_val *v);
+struct str json_str(yyjson_val *v);
 /* Member of an object by name; NULL when absent, when `obj` is no object, or when it is null. */
-yyjson_val *json_get(const yyjson_val *obj, const char *name);
-bool json_is_number(const yyjson_val *v);
+yyjson_val *json_get(yyjson_val *obj, const char *name);
+bool json_is_number(yyjson_val *v);
 /* The number as an integer; false when it is none, has a fraction ("1.0" has none) or overflows. */
-bool json_to_int(const yyjson_val *v, int64_t *ret);
-bool json_to_double(const yyjson_val *v, double *ret);
+bool json_to_int(yyjson_val *v, int64_t *ret);
+bool json_to_double(yyjson_val *v, double *ret);
 
 /* Appends `s` as a quoted JSON string. Invalid UTF-8 becomes U+FFFD, so output is always valid. */
 bool json_write_string(struct buf *b, struct str s);
 /* Appends the value as compact JSON, numbers digit for digit, keys in their order. */
-bool json_write_value(struct buf *b, const yyjson_val *v);
+bool json_write_value(struct buf *b, yyjson_val *v);
 
 #endif

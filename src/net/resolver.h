@@ -29,7 +29,8 @@ void resolver_destroy(struct resolver *r);
 
 /* A look-up, embedded. `done` runs on `l`'s thread unless cancelled first. */
 struct resolver_query;
-struct resolver_query *resolver_lookup(struct resolver *r, struct loop *l, const char *host, int port,
+struct resolver_query *resolver_lookup(struct resolver *r, struct loop *l, const char *host,
+                                       int port,
                                        void (*done)(void *arg, const struct resolver_answer *a),
                                        void *arg);
 void resolver_cancel(struct resolver_query *q);

@@ -14,7 +14,7 @@ struct sim_options {
     int port;              /* 0 = the kernel picks */
     const char *cert_file; /* both set: TLS, with HTTP/2 by ALPN */
     const char *key_file;
-    int workers;           /* threads, at least 1 */
+    int workers; /* threads, at least 1 */
 };
 
 /* Starts its threads. NULL with one line in `why`. */

@@ -8,10 +8,10 @@
 #include "base/str.h"
 
 struct api_error {
-    int status;         /* HTTP status */
-    const char *type;   /* "invalid_request_error", "server_error", ...: static text */
-    char code[64];      /* "" is written as null */
-    char param[192];    /* path as the client wrote it, "messages[3].content"; "" is written as null */
+    int status;       /* HTTP status */
+    const char *type; /* "invalid_request_error", "server_error", ...: static text */
+    char code[64];    /* "" is written as null */
+    char param[192]; /* path as the client wrote it, "messages[3].content"; "" is written as null */
     char message[1024]; /* for people; valid UTF-8 */
 };
 

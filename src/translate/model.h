@@ -26,11 +26,11 @@ enum model_effort {
 
 struct model_info {
     struct str id;
-    struct str display_name;       /* empty = unknown */
+    struct str display_name; /* empty = unknown */
     enum model_line line;
     enum model_life life;
-    int64_t created_unix_s;        /* 0 = unknown */
-    int64_t retires_unix_s;        /* 0 = unknown or none */
+    int64_t created_unix_s; /* 0 = unknown */
+    int64_t retires_unix_s; /* 0 = unknown or none */
     int64_t max_input_tokens;
     int64_t max_output_tokens;
     bool takes_sampling;           /* temperature, top_p, top_k (with version 2023-06-01) */
@@ -40,7 +40,7 @@ struct model_info {
     bool takes_structured_outputs; /* output_config.format */
     bool takes_forced_tools;       /* tool_choice any / tool */
     bool thinking_adaptive, thinking_enabled, thinking_disabled, thinking_between_tools;
-    bool thinks_by_default;        /* when the request says nothing of thinking */
+    bool thinks_by_default; /* when the request says nothing of thinking */
     bool effort_low, effort_medium, effort_high, effort_xhigh, effort_max;
     enum model_effort default_effort;
 };
@@ -50,7 +50,8 @@ struct tr_models;
 
 /* Parses and joins pages of GET /v1/models. Returns owned, NULL when nothing could be read. */
 struct tr_models *tr_models_create(void);
-/* Adds one page's JSON. False when it is not a page. *ret_after_id: owned by `m`, empty on the last. */
+/* Adds one page's JSON. False when it is not a page. *ret_after_id: owned by `m`, empty on the
+ * last. */
 bool tr_models_add_page(struct tr_models *m, struct str json, struct str *ret_after_id);
 void tr_models_destroy(struct tr_models *m);
 

@@ -19,30 +19,31 @@ enum tr_cache { TR_CACHE_AUTO, TR_CACHE_ON, TR_CACHE_OFF };
 
 /* What the operator decided. Borrowed for the duration of a call. */
 struct tr_policy {
-    struct str default_model;   /* ANTHROPIC_MODEL: for a request without a model */
-    struct str model_aliases;   /* MODEL_ALIASES: "gpt-4o=claude-opus-5-5,*=claude-haiku-5-5" */
-    bool model_succession;      /* serve a retired model by its successor */
-    int64_t max_tokens;         /* MAX_TOKENS; 0 = the model's maximum */
-    bool max_tokens_is_set;     /* the operator set it: sent exactly, no thinking reserve */
-    bool thinking_reserve;      /* room for thinking on top of the built-in default */
-    double temperature;         /* MODEL_TEMPERATURE, for models that take it */
-    enum tr_version version;    /* ANTHROPIC_VERSION pins one */
-    enum tr_cache cache;        /* automatic prompt caching */
-    bool strict;                /* every ignore, clamp and repair is a 400 that names it */
+    struct str default_model; /* ANTHROPIC_MODEL: for a request without a model */
+    struct str model_aliases; /* MODEL_ALIASES: "gpt-4o=claude-opus-5-5,*=claude-haiku-5-5" */
+    bool model_succession;    /* serve a retired model by its successor */
+    int64_t max_tokens;       /* MAX_TOKENS; 0 = the model's maximum */
+    bool max_tokens_is_set;   /* the operator set it: sent exactly, no thinking reserve */
+    bool thinking_reserve;    /* room for thinking on top of the built-in default */
+    double temperature;       /* MODEL_TEMPERATURE, for models that take it */
+    enum tr_version version;  /* ANTHROPIC_VERSION pins one */
+    enum tr_cache cache;      /* automatic prompt caching */
+    bool strict;              /* every ignore, clamp and repair is a 400 that names it */
 };
 
 /* What the rest of the way needs to know of a request. Strings live in the arena or the input. */
 struct tr_request {
-    struct buf body;            /* the Anthropic request, stream: true; owned, buf_done it */
-    const char *version;        /* value of the anthropic-version header */
-    struct str beta;            /* value of the anthropic-beta header; empty = none */
-    struct str asked_model;     /* as the client named it; empty = it named none */
-    struct str model;           /* as sent upstream */
-    bool is_stream;             /* the client wants chunks */
-    bool include_usage;         /* stream_options.include_usage */
-    bool is_json_object;        /* the fence filter is on */
-    bool is_structured;         /* output_config.format was sent: first byte may wait for a grammar */
-    bool is_best_effort_format; /* the schema could not be expressed: x-response-format: best-effort */
+    struct buf body;        /* the Anthropic request, stream: true; owned, buf_done it */
+    const char *version;    /* value of the anthropic-version header */
+    struct str beta;        /* value of the anthropic-beta header; empty = none */
+    struct str asked_model; /* as the client named it; empty = it named none */
+    struct str model;       /* as sent upstream */
+    bool is_stream;         /* the client wants chunks */
+    bool include_usage;     /* stream_options.include_usage */
+    bool is_json_object;    /* the fence filter is on */
+    bool is_structured;     /* output_config.format was sent: first byte may wait for a grammar */
+    bool is_best_effort_format; /* the schema could not be expressed: x-response-format: best-effort
+                                 */
     struct str metadata;        /* the client's metadata object as JSON, echoed; empty = none */
     struct str ignored;         /* value of x-ignored-params; empty = no header */
     struct str modified;        /* value of x-modified-params; empty = no header */

@@ -18,19 +18,19 @@ struct tr_usage { /* Anthropic's counts; 0 where it says nothing */
 
 /* Borrowed until tr_stream_destroy: they live with the request. */
 struct tr_stream_params {
-    bool is_stream;        /* chunks, or one chat.completion */
+    bool is_stream; /* chunks, or one chat.completion */
     bool include_usage;
-    bool is_json_object;   /* strip code fences, add no separators */
-    bool is_structured;    /* add no separators */
+    bool is_json_object; /* strip code fences, add no separators */
+    bool is_structured;  /* add no separators */
     int64_t created_unix_s;
-    struct str metadata;   /* echoed JSON object; empty = none */
+    struct str metadata; /* echoed JSON object; empty = none */
 };
 
 enum tr_state {
-    TR_WAITING,  /* nothing for the client yet: hold the status line */
-    TR_FLOWING,  /* chunks are going out */
-    TR_DONE,     /* the answer is complete and written */
-    TR_FAILED    /* over; see tr_stream_error. If it was flowing, an error chunk has been written */
+    TR_WAITING, /* nothing for the client yet: hold the status line */
+    TR_FLOWING, /* chunks are going out */
+    TR_DONE,    /* the answer is complete and written */
+    TR_FAILED   /* over; see tr_stream_error. If it was flowing, an error chunk has been written */
 };
 
 struct tr_stream;

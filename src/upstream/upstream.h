@@ -20,7 +20,7 @@
 
 /* "https://api.anthropic.com/some/path": parsed once, shared by the workers. */
 struct upstream_origin {
-    char host[256];        /* without brackets */
+    char host[256]; /* without brackets */
     int port;
     bool is_tls;
     char path_prefix[512]; /* "" or "/some/path", no slash at the end */
@@ -31,13 +31,13 @@ bool upstream_origin_parse(struct str url, struct upstream_origin *ret, char *wh
 
 struct upstream_settings {
     struct upstream_origin origin;
-    struct tls_context *tls;      /* NULL for plain; borrowed */
-    struct resolver *resolver;    /* borrowed */
-    int64_t connect_timeout_ms;   /* look-up, TCP and TLS together */
-    int64_t ping_after_ms;        /* HTTP/2: PING a connection that was silent so long */
-    size_t max_connections;       /* per worker; HTTP/1.1 calls wait for a free one beyond it */
-    size_t stream_window_bytes;   /* HTTP/2 receive window of one stream: bounds its memory */
-    int64_t idle_close_ms;        /* close connections that carried nothing for so long */
+    struct tls_context *tls;    /* NULL for plain; borrowed */
+    struct resolver *resolver;  /* borrowed */
+    int64_t connect_timeout_ms; /* look-up, TCP and TLS together */
+    int64_t ping_after_ms;      /* HTTP/2: PING a connection that was silent so long */
+    size_t max_connections;     /* per worker; HTTP/1.1 calls wait for a free one beyond it */
+    size_t stream_window_bytes; /* HTTP/2 receive window of one stream: bounds its memory */
+    int64_t idle_close_ms;      /* close connections that carried nothing for so long */
 };
 
 struct upstream;      /* the pool of one worker */
@@ -58,7 +58,8 @@ struct upstream_request {
     const struct upstream_header *headers;
     size_t n_headers; /* host, content-length and the connection's own are added */
     struct str body;
-    int64_t idle_timeout_ms; /* between any two signs of life, the first included (headers, bytes) */
+    int64_t
+        idle_timeout_ms; /* between any two signs of life, the first included (headers, bytes) */
 };
 
 enum upstream_failure {

@@ -1,0 +1,204 @@
+/*
+ * JSON on yyjson: bounded parsing, reading numbers kept as text, writing.
+ */
+#include "json/json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/utf8.h"
+
+/*
+ * Whether brackets nest at most JSON_DEPTH_MAX deep. A scan, so that hostile depth costs nothing;
+ * text that is not JSON is left to the parser.
+ */
+static bool depth_is_fine(struct str s)
+{
+    size_t depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '[' || c == '{') {
+            if (++depth > JSON_DEPTH_MAX)
+                return false;
+        } else if ((c == ']' || c == '}') && depth > 0) {
+            depth--;
+        }
+    }
+    return true;
+}
+
+yyjson_doc *json_parse(struct str text, struct json_error *err)
+{
+    if (!depth_is_fine(text)) {
+        *err = (struct json_error){0, "the document is nested too deeply"};
+        return NULL;
+    }
+    yyjson_read_err e = {0};
+    /* yyjson takes a non-const pointer but writes only with YYJSON_READ_INSITU. */
+    yyjson_doc *doc =
+        yyjson_read_opts((char *)(uintptr_t)text.p, text.n, YYJSON_READ_NUMBER_AS_RAW, NULL, &e);
+    if (!doc)
+        *err = (struct json_error){e.pos, e.msg ? e.msg : "invalid JSON"};
+    return doc;
+}
+
+struct str json_str(yyjson_val *v)
+{
+    if (!yyjson_is_str(v))
+        return (struct str){0};
+    return (struct str){yyjson_get_str(v), yyjson_get_len(v)};
+}
+
+yyjson_val *json_get(yyjson_val *obj, const char *name)
+{
+    if (!yyjson_is_obj(obj))
+        return NULL;
+    yyjson_val *v = yyjson_obj_get(obj, name);
+    return yyjson_is_null(v) ? NULL : v;
+}
+
+bool json_is_number(yyjson_val *v)
+{
+    return yyjson_is_raw(v) || yyjson_is_num(v);
+}
+
+static struct str number_text(yyjson_val *v)
+{
+    if (!yyjson_is_raw(v))
+        return (struct str){0};
+    return (struct str){yyjson_get_raw(v), yyjson_get_len(v)};
+}
+
+bool json_to_double(yyjson_val *v, double *ret)
+{
+    return str_to_double(number_text(v), ret);
+}
+
+bool json_to_int(yyjson_val *v, int64_t *ret)
+{
+    struct str s = number_text(v);
+    bool is_negative = s.n && s.p[0] == '-';
+    uint64_t magnitude;
+    if (str_to_u64((struct str){s.p + is_negative, s.n - is_negative}, &magnitude)) {
+        if (magnitude > (uint64_t)INT64_MAX)
+            return false;
+        *ret = is_negative ? -(int64_t)magnitude : (int64_t)magnitude;
+        return true;
+    }
+    double d; /* "1.0" and "1e3" are integers too, as far as a double holds them exactly */
+    if (!str_to_double(s, &d) || d != floor(d) || fabs(d) > 9007199254740992.0)
+        return false;
+    *ret = (int64_t)d;
+    return true;
+}
+
+/* Bytes of valid, unescaped text from `i` on that may be copied as they are. */
+static size_t plain_run(struct str s, size_t i)
+{
+    size_t from = i;
+    while (i < s.n && (unsigned char)s.p[i] >= 0x20 && s.p[i] != '"' && s.p[i] != '\\')
+        i++;
+    return i - from;
+}
+
+static void write_escape(struct buf *b, char c)
+{
+    static const char short_from[] = "\"\\\n\r\t\b\f", short_to[] = "\"\\nrtbf";
+    const char *hit = memchr(short_from, c, sizeof(short_from) - 1);
+    if (hit) {
+        char pair[2] = {'\\', short_to[hit - short_from]};
+        buf_append(b, pair, 2);
+    } else {
+        buf_printf(b, "\\u%04x", (unsigned char)c);
+    }
+}
+
+static void write_replaced(struct buf *b, struct str s)
+{
+    /* Character by character: rare, only for text that is not UTF-8. */
+    for (size_t i = 0; i < s.n;) {
+        size_t n = 1;
+        while (n < 4 && i + n < s.n && !utf8_is_valid((struct str){s.p + i, n}))
+            n++;
+        if (!utf8_is_valid((struct str){s.p + i, n})) {
+            buf_append_z(b, "\xef\xbf\xbd");
+            i++;
+        } else if (n == 1 && plain_run(s, i) == 0) {
+            write_escape(b, s.p[i++]);
+        } else {
+            buf_append(b, s.p + i, n);
+            i += n;
+        }
+    }
+}
+
+bool json_write_string(struct buf *b, struct str s)
+{
+    buf_append_char(b, '"');
+    if (!utf8_is_valid(s)) {
+        write_replaced(b, s);
+        buf_append_char(b, '"');
+        return !b->failed;
+    }
+    for (size_t i = 0; i < s.n;) {
+        size_t n = plain_run(s, i);
+        buf_append(b, s.p + i, n);
+        i += n;
+        if (i < s.n)
+            write_escape(b, s.p[i++]);
+    }
+    buf_append_char(b, '"');
+    return !b->failed;
+}
+
+static void write_members(struct buf *b, yyjson_val *v)
+{
+    size_t i, max;
+    yyjson_val *key, *item;
+    if (yyjson_is_obj(v)) {
+        buf_append_char(b, '{');
+        yyjson_obj_foreach(v, i, max, key, item)
+        {
+            if (i)
+                buf_append_char(b, ',');
+            json_write_string(b, json_str(key));
+            buf_append_char(b, ':');
+            json_write_value(b, item);
+        }
+        buf_append_char(b, '}');
+        return;
+    }
+    buf_append_char(b, '[');
+    yyjson_arr_foreach(v, i, max, item)
+    {
+        if (i)
+            buf_append_char(b, ',');
+        json_write_value(b, item);
+    }
+    buf_append_char(b, ']');
+}
+
+/* Recursion is bounded by JSON_DEPTH_MAX. */
+bool json_write_value(struct buf *b, yyjson_val *v)
+{
+    if (yyjson_is_str(v))
+        json_write_string(b, json_str(v));
+    else if (yyjson_is_raw(v))
+        buf_append_str(b, number_text(v));
+    else if (yyjson_is_bool(v))
+        buf_append_z(b, yyjson_get_bool(v) ? "true" : "false");
+    else if (yyjson_is_ctn(v))
+        write_members(b, v);
+    else
+        buf_append_z(b, "null");
+    return !b->failed;
+}

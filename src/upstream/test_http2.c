@@ -331,21 +331,21 @@ static void test_full_connection_is_enough(void **state)
 {
     (void)state;
     struct fixture f;
-    struct probe seed = {0};
-    begin(&f, answer_thousand);
+    struct probe first;
+    begin(&f, answer_whole);
     f.server.max_concurrent = 10;
     world_connect(&f.world);
-    seed.world = &f.world;
+    call_once(&f, &first); /* the limit is known from here on */
+    f.server.on_request = answer_thousand;
     n_chain = 0;
-    start_next(&seed);
-    run_until(&f.world, probe_is_over, &chain[0]); /* the limit is known from here on */
-    for (int i = 1; i < 10; i++)
-        start_next(&seed);
+    for (int i = 0; i < 10; i++)
+        start_next(&first);
     run_until(&f.world, chain_is_over, NULL);
     for (size_t i = 0; i < n_chain; i++) {
         assert_whole(&chain[i], 1000);
         probe_done(&chain[i]);
     }
+    probe_done(&first);
     assert_int_equal(f.server.n_peers, 1);
     assert_int_equal(f.server.peers->max_open, 10);
     finish(&f);

@@ -95,6 +95,7 @@ void run_for(struct world *w, int64_t ms)
 static void on_head(void *arg, int status, const struct upstream_header *headers, size_t n)
 {
     struct probe *p = arg;
+    assert_int_equal(p->n_heads + p->n_ends + p->n_fails, 0);
     p->n_heads++;
     p->status = status;
     size_t at = 0;

@@ -20,6 +20,7 @@ struct check {
     struct fetcher *fetcher;
     struct tr_models *models; /* NULL = the upstream gave no list */
     bool has_failed;
+    bool is_reached; /* the upstream answered, and did not refuse the key */
 };
 
 static void say_fine(const char *what, const char *detail)
@@ -80,7 +81,7 @@ static void judge_status(struct check *c, int status)
                    "https://platform.claude.com/settings/keys; a gateway may want "
                    "ANTHROPIC_AUTH=bearer");
     else if (status == 404)
-        say_doubt("key", "the upstream has no list of models: it is only tested by a request");
+        say_doubt("key", "not tested: the upstream has no list of models, which is asked for that");
     else if (status == 429 || status >= 500)
         say_failed(c, "key", detail, "the upstream is busy or broken: try again later");
     else
@@ -111,6 +112,7 @@ static void check_upstream(struct check *c)
             say_fine("upstream", c->config->anthropic_base_url);
         }
         bool is_page = f.has_answer && f.status == 200;
+        c->is_reached = is_page || (f.has_answer && f.status == 404);
         if (f.has_answer && !is_page)
             judge_status(c, f.status);
         if (is_page && page == 0) {
@@ -165,7 +167,7 @@ static int run(const struct config *config)
         return CLI_FAILED;
     }
     check_upstream(&c);
-    if (!c.has_failed)
+    if (c.is_reached)
         check_model(&c);
     tr_models_destroy(c.models);
     fetcher_destroy(c.fetcher);

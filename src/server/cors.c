@@ -10,7 +10,8 @@ static const char exposed_headers[] =
     "x-request-id, request-id, openai-processing-ms, openai-version, retry-after, retry-after-ms, "
     "x-should-retry, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, "
     "x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, "
-    "x-ratelimit-reset-tokens, x-ignored-params, x-modified-params, x-response-format, "
+    "x-ratelimit-reset-tokens, x-anthropic-status, x-ignored-params, x-modified-params, "
+    "x-response-format, "
     "x-claude-proxy-demo";
 
 struct str cors_allows(struct str allowed, struct str origin)

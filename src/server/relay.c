@@ -126,13 +126,12 @@ static void take_headers(struct request *r, int status, const struct upstream_he
     const int64_t now_ms = clock_unix_ms();
     for (size_t i = 0; i < n; i++) {
         struct str name = headers[i].name, value = headers[i].value;
-        if (str_eq(name, STR("request-id")) && value.n) {
-            r->has_upstream_id = true;
+        if (str_eq(name, STR("request-id")) && value.n)
             snprintf(r->id, sizeof(r->id), "%.*s", (int)(value.n < 63 ? value.n : 63), value.p);
-        }
         if (!is_ours(r->worker->shared, name))
             tr_response_header(status, name, value, now_ms, &r->upstream_headers);
     }
+    r->has_upstream_id = str_find(buf_str(&r->upstream_headers), STR("x-request-id: ")) >= 0;
 }
 
 static enum upstream_content content_of(int status, const struct upstream_header *headers, size_t n)
@@ -228,8 +227,10 @@ static void end_with_upstream_error(struct request *r)
     struct tr_upstream_error e;
     tr_upstream_error(r->upstream_status, buf_str(&r->collected), &e);
     r->is_final = e.is_final;
-    snprintf(r->detail, sizeof(r->detail), "upstream status %d %s", r->upstream_status,
-             e.error.code);
+    snprintf(r->detail, sizeof(r->detail), "upstream status %d%s%s", r->upstream_status,
+             e.error.code[0] ? " " : "", e.error.code);
+    if (e.error.status != r->upstream_status)
+        buf_printf(&r->upstream_headers, "x-anthropic-status: %d\r\n", r->upstream_status);
     request_end(r, END_UPSTREAM_ERROR, &e.error);
 }
 
@@ -325,7 +326,7 @@ enum go step_send(struct request *r)
     };
     r->call = upstream_start(r->worker->upstream, request, &callbacks, r);
     r->was_sent = r->call != NULL;
-    return r->call ? GO_ON : request_end(r, END_OUT_OF_MEMORY, NULL);
+    return r->call ? GO_ON : request_end(r, END_OVERLOADED, NULL);
 }
 
 /* Letting go ------------------------------------------------------------------------------ */

@@ -32,6 +32,13 @@ void arena_done(struct arena *a)
     *a = (struct arena){.max = a->max};
 }
 
+void arena_wipe(struct arena *a)
+{
+    for (struct arena_block *b = a->head; b; b = b->next)
+        explicit_bzero(b->data, b->used);
+    arena_done(a);
+}
+
 void *arena_alloc(struct arena *a, size_t n)
 {
     const size_t align = alignof(max_align_t);

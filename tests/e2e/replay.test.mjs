@@ -13,6 +13,8 @@ import { Child, PROXY_KEY, shared, startProxy, until } from './lib/process.mjs';
 const folder = path.join(shared, 'fixtures');
 const isHere = existsSync(path.join(folder, 'replay.mjs'));
 const AT_ONCE = 4;
+// Two answers spliced within a block by hand: no upstream sends it, only no crash is asked for.
+const SPLICED = 'a_526874d708ea';
 
 const read = (file) => readFileSync(path.join(folder, file), 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line));
 
@@ -95,6 +97,15 @@ const readUsage = (usage) => ({
   reasoning: usage.completion_tokens_details.reasoning_tokens,
 });
 
+/** Arguments, which are no JSON where max_tokens cut them. */
+function plain(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
 function expectedOf(message) {
   const calls = message.content.filter((block) => block.type === 'tool_use' && (block.caller?.type ?? 'direct') === 'direct');
   const text = textOf(message.content);
@@ -166,10 +177,7 @@ async function compare(client, record, options) {
     same(readUsage(answer.usage), expected.usage, 'usage');
     same(answer.calls.map((call) => ({ id: call.id, name: call.function.name })), expected.calls.map(({ id, name }) => ({ id, name })), 'calls');
     for (const [i, call] of expected.calls.entries())
-      if (message.stop_reason !== 'max_tokens') {
-        assert.deepEqual(JSON.parse(answer.calls[i].function.arguments), JSON.parse(call.arguments || '{}'), `${label}: arguments`);
-        comparisons++;
-      }
+      same(plain(answer.calls[i].function.arguments), plain(call.arguments || '{}'), 'arguments');
   }
   return comparisons;
 }
@@ -247,9 +255,10 @@ describe('recorded exchanges', { skip: !isHere && `no recordings in ${folder}` }
   });
 
   it('answers with thinking, tools, searches and blocks of other kinds', { timeout: 120_000 }, async (t) => {
-    const records = answered.filter((record) => blocksOf(record).length && !isText(record));
+    const records = answered.filter((record) => blocksOf(record).length && !isText(record) && record.id !== SPLICED);
     assert.ok(records.length > 200);
     await compareAll(t, records, (i) => ({ seed: i + 1 }));
+    for (const stream of [false, true]) await ask(client, SPLICED, {}, stream).catch((error) => assert.ok(error instanceof OpenAI.APIError, String(error)));
   });
 
   it('a text cut off at any place is an error, never a success', { timeout: 120_000 }, async (t) => {

@@ -12,13 +12,15 @@ struct arena_block;
 
 struct arena {
     struct arena_block *head;
-    size_t used; /* bytes handed out */
+    size_t used; /* bytes handed out, each piece rounded up to its alignment */
     size_t max;  /* bytes that may ever be handed out */
 };
 
 void arena_init(struct arena *a, size_t max);
 /* Frees everything. Accepts a zeroed arena; the arena may be used again. */
 void arena_done(struct arena *a);
+/* arena_done, after overwriting what was handed out: for memory that held secrets. */
+void arena_wipe(struct arena *a);
 /* Zeroed memory, aligned for any type. NULL when the maximum is reached or memory ran out. */
 void *arena_alloc(struct arena *a, size_t n);
 /* A NUL-terminated copy owned by the arena; .p is NULL on failure. */

@@ -10,9 +10,9 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "base/str.h"
+#include "base/macros.h"
 
-/* One member per row of the table; texts are NUL-terminated and owned by the config. */
+/* One member for each row of the table; texts are NUL-terminated and owned by the config. */
 struct config {
     char *anthropic_api_key;      /* ANTHROPIC_API_KEY (secret) */
     char *proxy_api_key;          /* CLAUDE_PROXY_API_KEY (secret); "" = no authentication */
@@ -51,23 +51,39 @@ struct config {
 
 enum config_result { CONFIG_OK, CONFIG_BAD /* one line in `why` */ };
 
-struct config_sources {
-    int argc; /* flags of a subcommand, without its name */
-    char **argv;
-    char *const *environment; /* NAME=value..., NULL-terminated */
-    const char *env_file;   /* path of the .env; a missing file is fine unless env_file_is_asked */
-    bool env_file_is_asked; /* by --env-file */
+struct config_pair {
+    const char *name, *value;
 };
 
-/* Fills every member. On CONFIG_BAD `why` holds one line: what, where it came from, what is
- * allowed. */
-enum config_result config_load(struct config *c, const struct config_sources *s, struct buf *why);
+struct config_sources {
+    int argc; /* flags of a subcommand, without its name */
+    /* Values of secret flags are overwritten once read: every user can see a command line. */
+    char **argv;
+    char *const *environment; /* NAME=value..., NULL-terminated; NULL = none */
+    /* Path of the .env, NULL = none. It may be missing, unlike one that --env-file names. */
+    const char *env_file;
+    /* Where a subcommand's defaults differ from the table's. */
+    const struct config_pair *defaults;
+    size_t n_defaults;
+    struct buf *warnings; /* one line each; NULL = not wanted */
+};
+
+/*
+ * Fills every member; done with config_done whatever the result. On CONFIG_BAD `why` holds one
+ * line: what, where it came from, what is allowed.
+ */
+enum config_result config_load(struct config *c, const struct config_sources *s,
+                               struct buf *why) PX_MUST_CHECK;
+/* Sets one loaded setting by its NAME, as if an operator had. False when the value is refused. */
+bool config_set(struct config *c, const char *name, const char *value) PX_MUST_CHECK;
 /* Wipes the secrets and frees. Accepts a zeroed config. */
 void config_done(struct config *c);
-/* One line per setting for the log at start; secrets only as "set" or "not set". */
+/* "NAME=value" lines for the log at start; secrets only as "set" or "not set". */
 void config_describe(const struct config *c, struct buf *out);
 
-void config_write_help(struct buf *out);        /* the options part of --help */
+/* Lines of --help: the options of that name (NULL-terminated list), or with NULL all, by section.
+ */
+void config_write_help(struct buf *out, const char *const *names);
 void config_write_env_example(struct buf *out); /* .env.example */
 void config_write_markdown(struct buf *out);    /* docs/configuration.md */
 

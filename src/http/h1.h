@@ -55,6 +55,8 @@ enum h1_kind { H1_REQUEST, H1_RESPONSE };
 /* Returns owned; NULL without memory. `cb` is borrowed for the parser's life. */
 struct h1_parser *h1_create(enum h1_kind kind, const struct h1_callbacks *cb, void *arg);
 void h1_destroy(struct h1_parser *p);
+/* Frees the head of the last message before the next begins: keeps idle connections small. */
+void h1_forget_head(struct h1_parser *p);
 /* The next response answers a HEAD request: it has no body whatever its headers say. */
 void h1_expect_no_body(struct h1_parser *p);
 /* Feeds bytes; *ret_taken says how many were used (all of them with H1_MORE). */

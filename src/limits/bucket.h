@@ -1,6 +1,8 @@
 /*
  * A token bucket that many threads share without a lock: one atomic instant, the time at which the
  * bucket will be full again (the "theoretical arrival time" of GCRA). Time is a parameter.
+ *
+ * Threads may pass clocks that lag behind one another: a late one only finds the bucket emptier.
  */
 #ifndef LIMITS_BUCKET_H
 #define LIMITS_BUCKET_H
@@ -9,9 +11,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The largest per_minute; more is taken as this. Every JSON number up to here is exact. */
+#define BUCKET_PER_MINUTE_MAX ((int64_t)1 << 53)
+
 struct bucket {
-    _Atomic int64_t full_at_us; /* monotonic; in the past = full */
+    _Atomic int64_t full_at_ns; /* monotonic; in the past = full */
     int64_t per_minute;         /* capacity and refill; 0 = unlimited */
+    int64_t slack_ns;           /* what rounding may have cost; less than one token's time */
 };
 
 struct bucket_level {
@@ -20,6 +26,7 @@ struct bucket_level {
     int64_t reset_ms;  /* until full */
 };
 
+/* Starts full. A negative `per_minute` means unlimited, as 0 does. */
 void bucket_init(struct bucket *b, int64_t per_minute);
 /*
  * Takes `n` tokens if they are there. On refusal nothing is taken and *ret_wait_ms says when they

@@ -47,8 +47,11 @@ struct channel {
     struct event read_event, write_event;
     struct buf out;  /* bytes the kernel did not take yet */
     size_t out_sent; /* of them, already written */
-    bool is_open, is_paused, is_ended, wants_close_after_flush, tls_wants_write;
-    struct loop_job job; /* on_open / errors noticed while writing, put off */
+    bool is_open, is_paused, is_ended, wants_close_after_flush;
+    bool tls_read_wants_write; /* a TLS read waits for the socket to take bytes */
+    bool wants_read;           /* OpenSSL holds bytes that no event will announce */
+    bool is_write_broken;      /* the peer takes no more; what it said before is still read */
+    struct loop_job job;       /* opening, reading on, an end noticed while writing: put off */
     enum channel_end pending_end;
     bool has_pending_end;
 };
@@ -69,8 +72,11 @@ void channel_pause(struct channel *c);
 void channel_resume(struct channel *c);
 /* Closes at once; what waits is lost. Accepts a closed or zeroed channel. */
 void channel_close(struct channel *c);
-/* Closes when what waits has been written (lingering, so that the peer can read an error answer),
- * then calls on_end(CHANNEL_EOF). Bytes that still arrive are thrown away. */
+/*
+ * Ends our side when what waits has been written, throws away what still arrives (so that the peer
+ * can read an error answer before it sees a reset) and tells on_end when the peer ends its side.
+ * The owner bounds that wait with a timer of its own and then calls channel_close.
+ */
 void channel_close_after_flush(struct channel *c);
 bool channel_is_closed(const struct channel *c);
 /* Why TLS failed, for people ("certificate has expired"); static or channel-owned text. */

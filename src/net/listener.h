@@ -22,6 +22,11 @@ struct listener *listener_open(struct loop *l, const char *host, int port,
 int listener_port(const struct listener *s);
 /* Stops accepting and closes. Accepts NULL. */
 void listener_close(struct listener *s);
+/*
+ * Whether nobody else listens there. Listeners of one process share a port, so a second process
+ * would join them unnoticed: ask once before the first is opened.
+ */
+bool listener_port_is_free(const char *host, int port, char *why, size_t why_size);
 /* Whether every address that `host` stands for is loopback. False for names that do not resolve. */
 bool listener_is_loopback(const char *host);
 

@@ -29,11 +29,20 @@ struct tls *tls_client(struct tls_context *c, const char *host, bool offer_h2);
 struct tls *tls_server(struct tls_context *c);
 
 /* For net/channel.c only: the session on a socket. */
-enum tls_result { TLS_OK, TLS_WANT_READ, TLS_WANT_WRITE, TLS_EOF, TLS_FAILED };
+enum tls_result {
+    TLS_OK,
+    TLS_WANT_READ,
+    TLS_WANT_WRITE,
+    TLS_EOF,    /* close_notify */
+    TLS_RESET,  /* the socket broke, or closed without close_notify: what came may be cut */
+    TLS_FAILED, /* the handshake or the record layer refused; tls_reason says why */
+};
 bool tls_attach(struct tls *t, int fd);
 enum tls_result tls_handshake(struct tls *t);
 enum tls_result tls_read(struct tls *t, void *p, size_t n, size_t *ret_n);
 enum tls_result tls_write(struct tls *t, const void *p, size_t n, size_t *ret_n);
+/* Bytes read from the socket that no tls_read has returned yet: no event will announce them. */
+bool tls_has_pending(const struct tls *t);
 void tls_shutdown(struct tls *t); /* sends close_notify if it can do so at once */
 const char *tls_reason(const struct tls *t);
 struct str tls_alpn(const struct tls *t);

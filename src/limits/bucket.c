@@ -1,0 +1,117 @@
+/*
+ * The token bucket. A full bucket is worth one minute; tokens are taken by moving the instant at
+ * which it will be full into the future, and flow back as time passes by itself.
+ *
+ * The time of a token is rounded up, so that rounding never grants more than the limit. What the
+ * rounding of a bucketful of single takes adds up to is forgiven as `slack_ns`, so that a limit
+ * of 7 a minute grants 7 at once and not 6.
+ */
+#include "limits/bucket.h"
+
+#define MINUTE_NS ((int64_t)60 * 1000 * 1000 * 1000)
+#define US_NS     1000
+#define MS_NS     (1000 * 1000)
+/* 73 years: later clocks and larger debts count as this, so that no sum can overflow. */
+#define TIME_MAX_NS (INT64_MAX / 4)
+
+static int64_t to_ns(int64_t us)
+{
+    if (us < 0)
+        return 0;
+    return us > TIME_MAX_NS / US_NS ? TIME_MAX_NS : us * US_NS;
+}
+
+/* The time that `n` tokens (n >= 0) are worth, rounded up or down, at most TIME_MAX_NS. */
+static int64_t cost_ns(const struct bucket *b, int64_t n, bool up)
+{
+    __int128 product = (__int128)n * MINUTE_NS;
+    __int128 cost = (product + (up ? b->per_minute - 1 : 0)) / b->per_minute;
+    return cost > TIME_MAX_NS ? TIME_MAX_NS : (int64_t)cost;
+}
+
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t ceil_ms(int64_t ns)
+{
+    return ns / MS_NS + (ns % MS_NS > 0);
+}
+
+void bucket_init(struct bucket *b, int64_t per_minute)
+{
+    if (per_minute < 0)
+        per_minute = 0;
+    if (per_minute > BUCKET_PER_MINUTE_MAX)
+        per_minute = BUCKET_PER_MINUTE_MAX;
+    atomic_init(&b->full_at_ns, 0);
+    b->per_minute = per_minute;
+    b->slack_ns = 0;
+    if (per_minute == 0)
+        return;
+    int64_t below_a_token = MINUTE_NS / per_minute - 1;
+    if (below_a_token > 0)
+        b->slack_ns = per_minute < below_a_token ? per_minute : below_a_token;
+}
+
+bool bucket_take(struct bucket *b, int64_t now_us, int64_t n, int64_t *ret_wait_ms)
+{
+    if (b->per_minute == 0 || n <= 0)
+        return true;
+    if (n > b->per_minute) {
+        *ret_wait_ms = -1;
+        return false;
+    }
+    int64_t now = to_ns(now_us);
+    int64_t cost = cost_ns(b, n, true);
+    int64_t latest = now + MINUTE_NS + b->slack_ns; /* full_at of an empty bucket */
+    int64_t full_at = atomic_load_explicit(&b->full_at_ns, memory_order_relaxed);
+    int64_t next;
+    do {
+        /* A bucket that has been full for long banks nothing: time before `now` is lost. */
+        next = later(full_at, now) + cost;
+        if (next > latest) {
+            *ret_wait_ms = ceil_ms(next - latest);
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&b->full_at_ns, &full_at, next,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
+void bucket_settle(struct bucket *b, int64_t now_us, int64_t n)
+{
+    if (b->per_minute == 0 || n == 0)
+        return;
+    if (n == INT64_MIN)
+        n++; /* its negation does not exist */
+    int64_t now = to_ns(now_us);
+    /* Given back rounded down, as taken rounded up: no take and refund leaves more than before. */
+    int64_t change = n > 0 ? cost_ns(b, n, true) : -cost_ns(b, -n, false);
+    int64_t full_at = atomic_load_explicit(&b->full_at_ns, memory_order_relaxed);
+    int64_t next;
+    do {
+        next = later(full_at, now) + change;
+        if (next > 2 * TIME_MAX_NS)
+            next = 2 * TIME_MAX_NS;
+        /* Never above full: an instant before `now` would be a credit to a clock that lags. */
+        next = later(next, now);
+    } while (!atomic_compare_exchange_weak_explicit(&b->full_at_ns, &full_at, next,
+                                                    memory_order_relaxed, memory_order_relaxed));
+}
+
+struct bucket_level bucket_level(const struct bucket *b, int64_t now_us)
+{
+    if (b->per_minute == 0)
+        return (struct bucket_level){0};
+    struct bucket_level level = {.limit = b->per_minute, .remaining = b->per_minute};
+    int64_t full_at = atomic_load_explicit(&b->full_at_ns, memory_order_relaxed);
+    int64_t debt = full_at - to_ns(now_us) - b->slack_ns;
+    if (debt <= 0)
+        return level;
+    level.reset_ms = ceil_ms(debt);
+    level.remaining =
+        debt >= MINUTE_NS ? 0 : (int64_t)((__int128)(MINUTE_NS - debt) * b->per_minute / MINUTE_NS);
+    return level;
+}

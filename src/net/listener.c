@@ -1,0 +1,201 @@
+/*
+ * Listening sockets: bind, accept in batches, rest for a moment when descriptors run out.
+ */
+#include "net/listener.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/loop_internal.h"
+
+#define LISTEN_BACKLOG 4096
+#define ACCEPTS_A_TURN 64
+#define ACCEPT_REST_MS 100 /* after EMFILE: without a rest the ready socket would spin the loop */
+
+struct listener {
+    int fd, port;
+    struct event event;
+    struct timer rest;
+    void (*on_accept)(void *arg, int fd);
+    void *arg;
+    struct loop *loop;
+    struct loop_job free_job;
+};
+
+static struct addrinfo *look_up(const char *host, int port, const char **ret_error)
+{
+    char service[16];
+    snprintf(service, sizeof(service), "%d", port);
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM}, *list = NULL;
+    int rc = getaddrinfo(host, service, &hints, &list);
+    if (rc != 0) {
+        *ret_error = gai_strerror(rc);
+        return NULL;
+    }
+    return list;
+}
+
+static int bind_one(const struct addrinfo *a, bool share_port)
+{
+    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    int one = 1, zero = 0;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (share_port)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
+    if (a->ai_family == AF_INET6) /* "::" takes IPv4 clients too */
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
+        return fd;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+/* The first address of `host` that can be bound. -1 with a reason. */
+static int bind_host(const char *host, int port, bool share_port, char *why, size_t why_size)
+{
+    const char *error = "no address";
+    struct addrinfo *list = look_up(host, port, &error);
+    int fd = -1;
+    for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
+        fd = bind_one(a, share_port);
+        if (fd < 0)
+            error = strerrordesc_np(errno);
+    }
+    if (list)
+        freeaddrinfo(list);
+    if (fd < 0)
+        snprintf(why, why_size, "cannot listen on %s port %d: %s", host, port, error);
+    return fd;
+}
+
+static int port_of(int fd)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } sa = {0};
+    socklen_t n = sizeof(sa);
+    if (getsockname(fd, &sa.any, &n) != 0)
+        return 0;
+    return ntohs(sa.any.sa_family == AF_INET6 ? sa.v6.sin6_port : sa.v4.sin_port);
+}
+
+bool listener_port_is_free(const char *host, int port, char *why, size_t why_size)
+{
+    int fd = bind_host(host, port, false, why, why_size);
+    if (fd < 0)
+        return false;
+    close(fd);
+    return true;
+}
+
+static bool is_out_of_descriptors(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+static void on_acceptable(evutil_socket_t listening, short what, void *arg)
+{
+    (void)what;
+    struct listener *s = arg;
+    for (int i = 0; i < ACCEPTS_A_TURN && s->fd >= 0; i++) {
+        int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && is_out_of_descriptors(errno)) {
+            event_del(&s->event);
+            timer_start(&s->rest, ACCEPT_REST_MS);
+            return;
+        }
+        if (fd < 0) {
+            if (errno == EAGAIN || errno == EWOULDBLOCK)
+                return;
+            continue; /* that client left before we came: the next one */
+        }
+        socket_tune(fd);
+        s->on_accept(s->arg, fd);
+    }
+}
+
+static void end_rest(void *arg)
+{
+    struct listener *s = arg;
+    event_add(&s->event, NULL);
+}
+
+static void free_listener(void *arg)
+{
+    free(arg);
+}
+
+struct listener *listener_open(struct loop *l, const char *host, int port,
+                               void (*on_accept)(void *arg, int fd), void *arg, char *why,
+                               size_t why_size)
+{
+    struct listener *s = calloc(1, sizeof(*s));
+    if (!s) {
+        snprintf(why, why_size, "out of memory");
+        return NULL;
+    }
+    s->fd = bind_host(host, port, true, why, why_size);
+    if (s->fd < 0) {
+        free(s);
+        return NULL;
+    }
+    s->port = port_of(s->fd);
+    s->on_accept = on_accept;
+    s->arg = arg;
+    s->loop = l;
+    s->free_job = (struct loop_job){.run = free_listener, .arg = s};
+    timer_init(&s->rest, l, end_rest, s);
+    event_assign(&s->event, loop_base(l), s->fd, EV_READ | EV_PERSIST, on_acceptable, s);
+    event_add(&s->event, NULL);
+    return s;
+}
+
+int listener_port(const struct listener *s)
+{
+    return s->port;
+}
+
+void listener_close(struct listener *s)
+{
+    if (!s || s->fd < 0)
+        return;
+    event_del(&s->event);
+    timer_done(&s->rest);
+    close(s->fd);
+    s->fd = -1;
+    loop_defer(s->loop, &s->free_job); /* it may be closed from inside on_accept */
+}
+
+static bool sockaddr_is_loopback(const struct sockaddr *sa)
+{
+    if (sa->sa_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr) >> 24 == 127;
+    if (sa->sa_family != AF_INET6)
+        return false;
+    const struct in6_addr *a = &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
+    return IN6_IS_ADDR_LOOPBACK(a) || (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == 127);
+}
+
+bool listener_is_loopback(const char *host)
+{
+    const char *error;
+    struct addrinfo *list = look_up(host, 0, &error);
+    bool all = list != NULL;
+    for (struct addrinfo *a = list; a; a = a->ai_next)
+        all = all && sockaddr_is_loopback(a->ai_addr);
+    if (list)
+        freeaddrinfo(list);
+    return all;
+}

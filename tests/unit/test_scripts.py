@@ -1,0 +1,104 @@
+"""The scripts around the program: which subcommand `make run` picks, what the lock file names."""
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class Run(unittest.TestCase):
+    """scripts/run against a program that prints its arguments."""
+
+    def setUp(self):
+        self.tree = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.tree)
+        for folder in ('scripts', 'build'):
+            os.mkdir(os.path.join(self.tree, folder))
+        shutil.copy(os.path.join(ROOT, 'scripts', 'run'), os.path.join(self.tree, 'scripts'))
+        program = os.path.join(self.tree, 'build', 'claude-proxy')
+        with open(program, 'w') as file:
+            file.write('#!/bin/sh\necho "$@"\n')
+        os.chmod(program, 0o755)
+
+    def picked(self, env_file=None, **environment):
+        if env_file is not None:
+            with open(os.path.join(self.tree, '.env'), 'w') as file:
+                file.write(env_file)
+        result = subprocess.run([os.path.join(self.tree, 'scripts', 'run'), '--port', '8080'],
+                                env={'PATH': os.environ['PATH'], **environment},
+                                capture_output=True, text=True, check=True)
+        return result.stdout.strip()
+
+    def test_without_a_key_it_is_the_demo(self):
+        self.assertEqual(self.picked(), 'demo --port 8080')
+
+    def test_a_key_in_the_environment_serves(self):
+        self.assertEqual(self.picked(ANTHROPIC_API_KEY='k'), 'serve --port 8080')
+
+    def test_a_key_in_the_env_file_serves(self):
+        for line in ('ANTHROPIC_API_KEY=k', 'export ANTHROPIC_API_KEY="k"',
+                     '# mine\n  ANTHROPIC_API_KEY = k\n', "ANTHROPIC_API_KEY='k'\r\n"):
+            with self.subTest(line):
+                self.assertEqual(self.picked(line), 'serve --port 8080')
+
+    def test_an_empty_key_is_no_key(self):
+        for line in ('ANTHROPIC_API_KEY=', 'ANTHROPIC_API_KEY=""', 'ANTHROPIC_API_KEY= # later',
+                     '# ANTHROPIC_API_KEY=k', 'OTHER_ANTHROPIC_API_KEY=k'):
+            with self.subTest(line):
+                self.assertEqual(self.picked(line, ANTHROPIC_API_KEY=''), 'demo --port 8080')
+
+
+class LockFile(unittest.TestCase):
+    def test_it_names_no_registry(self):
+        with open(os.path.join(ROOT, 'tests', 'package-lock.json')) as file:
+            packages = json.load(file)['packages']
+        self.assertEqual([name for name, entry in packages.items() if 'resolved' in entry], [])
+
+
+class BuildImage(unittest.TestCase):
+    """build.sh against a docker that prints its arguments."""
+
+    def build(self, registry=None):
+        tools = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, tools)
+        docker = os.path.join(tools, 'docker')
+        with open(docker, 'w') as file:
+            file.write('#!/bin/sh\necho "docker $@"\n')
+        os.chmod(docker, 0o755)
+        env = {'PATH': f'{tools}:/usr/bin:/bin'}
+        if registry is not None:
+            env['CLAUDE_PROXY_API_DOCKER_REGISTRY_URI'] = registry
+        return subprocess.run([os.path.join(ROOT, 'build.sh')], env=env, capture_output=True,
+                              text=True)
+
+    def test_without_a_registry_it_says_what_to_set(self):
+        for registry in (None, '', 'https://'):
+            with self.subTest(registry):
+                result = self.build(registry)
+                self.assertEqual(result.returncode, 2)
+                self.assertIn('CLAUDE_PROXY_API_DOCKER_REGISTRY_URI', result.stderr)
+                self.assertEqual(result.stdout, '')
+
+    def test_it_builds_both_architectures_and_pushes_version_and_latest(self):
+        for registry in ('https://registry.example.com/team', 'registry.example.com/team/',
+                         'http://registry.example.com/team//'):
+            with self.subTest(registry):
+                result = self.build(registry)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                command = result.stdout.splitlines()[0].split()
+                self.assertEqual(command[:3], ['docker', 'buildx', 'build'])
+                self.assertIn('linux/amd64,linux/arm64', command)
+                self.assertIn('--push', command)
+                tags = [command[i + 1] for i, word in enumerate(command) if word == '--tag']
+                with open(os.path.join(ROOT, 'meson.build')) as file:
+                    version = re.search(r"version: '([^']+)'", file.read()).group(1)
+                image = 'registry.example.com/team/claude-proxy-api'
+                self.assertEqual(tags, [f'{image}:{version}', f'{image}:latest'])
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -29,6 +29,10 @@ static void require(bool is_true)
 
 /* --- the script ------------------------------------------------------------------------------- */
 
+#define CALLED_BY_CODE                                                                             \
+    "{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"h\",\"caller\":{\"type\":\"c\",\"tool_id\":"   \
+    "\"srv\"}}"
+
 static const char *const blocks[] = {
     "{\"type\":\"text\",\"text\":\"\"}",
     "{\"type\":\"text\",\"text\":\"x \"}",
@@ -36,8 +40,7 @@ static const char *const blocks[] = {
     "{\"type\":\"redacted_thinking\",\"data\":\"ZGF0YQ==\"}",
     "{\"type\":\"tool_use\",\"id\":\"toolu_1\",\"name\":\"f\",\"input\":{}}",
     "{\"type\":\"tool_use\",\"id\":\"toolu_2\",\"name\":\"g\",\"input\":{\"a\":[1,\"\\n\"]}}",
-    "{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"h\",\"caller\":{\"type\":\"c\",\"tool_id\":"
-    "\"srv\"}}",
+    CALLED_BY_CODE,
     "{\"type\":\"server_tool_use\",\"id\":\"srv\",\"name\":\"s\",\"input\":{}}",
     "{\"type\":\"code_execution_tool_result\",\"tool_use_id\":\"srv\",\"content\":{}}",
     "{\"type\":\"hologram\"}",

@@ -44,6 +44,7 @@ fuzz:
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
 
 bench: build
+	@scripts/install-deps --bench
 	@bench/run $(ARGS)
 
 lint:

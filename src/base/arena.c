@@ -39,26 +39,37 @@ void arena_wipe(struct arena *a)
     arena_done(a);
 }
 
+/* A block for at least `step` bytes. A large one goes behind the head, whose rest stays in use. */
+static struct arena_block *add_block(struct arena *a, size_t step)
+{
+    size_t cap = step > ARENA_BLOCK_BYTES ? step : ARENA_BLOCK_BYTES;
+    struct arena_block *b = malloc(sizeof(*b) + cap);
+    if (!b)
+        return NULL;
+    b->used = 0;
+    b->cap = cap;
+    struct arena_block **place = step > ARENA_BLOCK_BYTES && a->head ? &a->head->next : &a->head;
+    b->next = *place;
+    *place = b;
+    return b;
+}
+
 void *arena_alloc(struct arena *a, size_t n)
 {
     const size_t align = alignof(max_align_t);
-    if (n > a->max || a->used > a->max - n || n > SIZE_MAX - ARENA_BLOCK_BYTES)
+    if (n > SIZE_MAX - ARENA_BLOCK_BYTES - sizeof(struct arena_block))
         return NULL;
     size_t step = (n + align - 1) & ~(align - 1);
+    if (step > a->max || a->used > a->max - step)
+        return NULL;
     struct arena_block *b = a->head;
-    if (!b || b->cap - b->used < step) {
-        size_t cap = step > ARENA_BLOCK_BYTES ? step : ARENA_BLOCK_BYTES;
-        b = malloc(sizeof(*b) + cap);
-        if (!b)
-            return NULL;
-        b->next = a->head;
-        b->used = 0;
-        b->cap = cap;
-        a->head = b;
-    }
+    if (!b || b->cap - b->used < step)
+        b = add_block(a, step);
+    if (!b)
+        return NULL;
     void *p = b->data + b->used;
     b->used += step;
-    a->used += n;
+    a->used += step;
     return memset(p, 0, n);
 }
 

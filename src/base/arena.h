@@ -12,7 +12,7 @@ struct arena_block;
 
 struct arena {
     struct arena_block *head;
-    size_t used; /* bytes handed out */
+    size_t used; /* bytes handed out, each piece rounded up to its alignment */
     size_t max;  /* bytes that may ever be handed out */
 };
 

@@ -3,6 +3,7 @@
  */
 #include "base/buf.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,27 +27,39 @@ void buf_reset(struct buf *b)
     b->failed = false;
 }
 
-char *buf_reserve(struct buf *b, size_t n)
+/* Memory for `need` bytes. The maximum has been looked at; a NUL may stand behind it. */
+static bool grow(struct buf *b, size_t need)
+{
+    if (b->data && need <= b->cap)
+        return true;
+    size_t cap = b->cap ? b->cap : BUF_FIRST_BYTES;
+    while (cap < need)
+        cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+    if (cap > b->max)
+        cap = need > b->max ? need : b->max;
+    char *data = realloc(b->data, cap ? cap : 1);
+    if (!data) {
+        b->failed = true;
+        return false;
+    }
+    b->data = data;
+    b->cap = cap;
+    return true;
+}
+
+static bool fits(struct buf *b, size_t n)
 {
     if (n > b->max || b->len > b->max - n) {
         b->failed = true;
+        return false;
+    }
+    return true;
+}
+
+char *buf_reserve(struct buf *b, size_t n)
+{
+    if (!fits(b, n) || !grow(b, b->len + n))
         return NULL;
-    }
-    size_t need = b->len + n;
-    if (need > b->cap) {
-        size_t cap = b->cap ? b->cap : BUF_FIRST_BYTES;
-        while (cap < need)
-            cap = cap > b->max / 2 ? b->max : cap * 2;
-        if (cap > b->max)
-            cap = b->max;
-        char *data = realloc(b->data, cap);
-        if (!data) {
-            b->failed = true;
-            return NULL;
-        }
-        b->data = data;
-        b->cap = cap;
-    }
     return b->data + b->len;
 }
 
@@ -85,14 +98,16 @@ bool buf_printf(struct buf *b, const char *format, ...)
     va_copy(again, args);
     int n = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    /* vsnprintf writes a NUL behind the text: reserve room for it, but do not count it. */
-    char *to = n < 0 ? NULL : buf_reserve(b, (size_t)n + 1);
-    if (to) {
-        vsnprintf(to, (size_t)n + 1, format, again);
+    if (n < 0)
+        b->failed = true;
+    /* vsnprintf writes a NUL behind the text: it needs room, but does not count. */
+    bool is_fine = n >= 0 && fits(b, (size_t)n) && grow(b, b->len + (size_t)n + 1);
+    if (is_fine) {
+        vsnprintf(b->data + b->len, (size_t)n + 1, format, again);
         b->len += (size_t)n;
     }
     va_end(again);
-    return to != NULL;
+    return is_fine;
 }
 
 void buf_consume(struct buf *b, size_t n)

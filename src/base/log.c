@@ -9,8 +9,14 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 
-#define LOG_LINE_MAX 8192
+/* As much as a pipe takes in one piece (PIPE_BUF). */
+#define LOG_LINE_MAX 4096
+/* What ends a line that had to leave fields out. */
+#define LOG_TAIL_BYTES 32
+/* As much of a text as a line shows, so that one long text does not push the others out. */
+#define LOG_TEXT_MAX 1024
 
 static enum log_level lowest_level = LOG_INFO;
 static bool is_json;
@@ -39,9 +45,19 @@ static void append_time(struct buf *b)
     buf_printf(b, "%s.%03dZ", text, (int)(now_ms % 1000));
 }
 
-/* The text inside quotes, escaped as JSON asks; the same form serves the text format. */
+/* C1 controls, U+0080 to U+009F: terminals obey them as they obey the ASCII ones. */
+static bool is_c1(struct str s, size_t i)
+{
+    return (unsigned char)s.p[i] == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xa0;
+}
+
+/*
+ * The text inside quotes, escaped as JSON asks; the same form serves the text format. Bytes that
+ * are no UTF-8 are shown as U+FFFD, all of the text's bytes beyond ASCII if there is one.
+ */
 static void append_quoted(struct buf *b, struct str s)
 {
+    bool is_utf8 = utf8_is_valid(s);
     buf_append_char(b, '"');
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
@@ -49,6 +65,10 @@ static void append_quoted(struct buf *b, struct str s)
             buf_printf(b, "\\%c", c);
         else if (c < 0x20 || c == 0x7f)
             buf_printf(b, "\\u%04x", c);
+        else if (c > 0x7f && !is_utf8)
+            buf_append_z(b, "\\ufffd");
+        else if (is_c1(s, i))
+            buf_printf(b, "\\u%04x", (unsigned char)s.p[++i]);
         else
             buf_append_char(b, (char)c);
     }
@@ -57,41 +77,63 @@ static void append_quoted(struct buf *b, struct str s)
 
 static bool needs_quotes(struct str s)
 {
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] <= ' ' || s.p[i] == '"' || s.p[i] == '\\' || s.p[i] == 0x7f)
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c <= ' ' || c == '"' || c == '\\' || c == 0x7f || is_c1(s, i))
             return true;
-    return s.n == 0;
+    }
+    return s.n == 0 || !utf8_is_valid(s);
 }
 
 static void append_field(struct buf *b, const struct log_field *f)
 {
+    struct str text = utf8_cut(f->text, LOG_TEXT_MAX);
     if (is_json)
         buf_printf(b, ",\"%s\":", f->key);
     else
         buf_printf(b, " %s=", f->key);
     if (f->kind == LOG_FIELD_INT)
         buf_printf(b, "%lld", (long long)f->number);
-    else if (is_json || needs_quotes(f->text))
-        append_quoted(b, f->text);
+    else if (is_json || needs_quotes(text))
+        append_quoted(b, text);
     else
-        buf_append_str(b, f->text);
+        buf_append_str(b, text);
+}
+
+/* Fields until one does not fit; a line says when it leaves some out. */
+static void append_fields(struct buf *b, const struct log_field *fields, size_t n)
+{
+    b->max = LOG_LINE_MAX - LOG_TAIL_BYTES;
+    for (size_t i = 0; i < n; i++) {
+        size_t len = b->len;
+        append_field(b, &fields[i]);
+        if (b->failed) {
+            b->len = len;
+            b->failed = false;
+            b->max = LOG_LINE_MAX;
+            buf_append_z(b, is_json ? ",\"cut\":true" : " cut=true");
+            return;
+        }
+    }
+    b->max = LOG_LINE_MAX;
 }
 
 void log_write(enum log_level level, const char *message, const struct log_field *fields, size_t n)
 {
     struct buf b;
     buf_init(&b, LOG_LINE_MAX);
+    struct str text = utf8_cut(str_of(message), LOG_TEXT_MAX);
     if (is_json) {
         buf_append_z(&b, "{\"time\":\"");
         append_time(&b);
         buf_printf(&b, "\",\"level\":\"%s\",\"message\":", level_names[level]);
-        append_quoted(&b, str_of(message));
+        append_quoted(&b, text);
     } else {
         append_time(&b);
-        buf_printf(&b, " %-7s %s", level_names[level], message);
+        buf_printf(&b, " %-7s ", level_names[level]);
+        buf_append_str(&b, text);
     }
-    for (size_t i = 0; i < n; i++)
-        append_field(&b, &fields[i]);
+    append_fields(&b, fields, n);
     buf_append_z(&b, is_json ? "}\n" : "\n");
     if (!b.failed && write(STDERR_FILENO, b.data, b.len) < 0) {
         /* Nowhere left to say it. */

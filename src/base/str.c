@@ -5,6 +5,7 @@
 
 #include <locale.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,12 +98,11 @@ bool str_to_u64(struct str s, uint64_t *ret)
     return true;
 }
 
-static locale_t c_locale(void)
+static locale_t c_locale;
+
+static void make_c_locale(void)
 {
-    static locale_t loc; /* made once, on the first call, and kept */
-    if (!loc)
-        loc = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    return loc;
+    c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
 }
 
 bool str_to_double(struct str s, double *ret)
@@ -115,8 +115,12 @@ bool str_to_double(struct str s, double *ret)
             return false;
     memcpy(z, s.p, s.n);
     z[s.n] = '\0';
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_c_locale);
+    if (!c_locale)
+        return false;
     char *end;
-    double v = strtod_l(z, &end, c_locale());
+    double v = strtod_l(z, &end, c_locale);
     if (end != z + s.n || !isfinite(v))
         return false;
     *ret = v;

@@ -82,8 +82,11 @@ static const char *reason_for(enum llhttp_errno e, const char *detail)
 
 /* --- callbacks of llhttp --- */
 
+/* NULL for the first of none: no offset may be taken from the buffer's null pointer. */
 static struct h1_header *header_at(const struct h1_parser *p, size_t i)
 {
+    if (!p->headers.data)
+        return NULL;
     return (struct h1_header *)(void *)p->headers.data + i;
 }
 

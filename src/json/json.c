@@ -58,12 +58,21 @@ struct str json_str(yyjson_val *v)
     return (struct str){yyjson_get_str(v), yyjson_get_len(v)};
 }
 
+yyjson_val *json_get_n(yyjson_val *obj, struct str name)
+{
+    size_t i, max;
+    yyjson_val *key, *v, *last = NULL;
+    yyjson_obj_foreach(obj, i, max, key, v)
+    {
+        if (yyjson_equals_strn(key, name.p, name.n))
+            last = v;
+    }
+    return yyjson_is_null(last) ? NULL : last;
+}
+
 yyjson_val *json_get(yyjson_val *obj, const char *name)
 {
-    if (!yyjson_is_obj(obj))
-        return NULL;
-    yyjson_val *v = yyjson_obj_get(obj, name);
-    return yyjson_is_null(v) ? NULL : v;
+    return json_get_n(obj, str_of(name));
 }
 
 bool json_is_number(yyjson_val *v)
@@ -71,7 +80,7 @@ bool json_is_number(yyjson_val *v)
     return yyjson_is_raw(v) || yyjson_is_num(v);
 }
 
-static struct str number_text(yyjson_val *v)
+struct str json_number_text(yyjson_val *v)
 {
     if (!yyjson_is_raw(v))
         return (struct str){0};
@@ -80,12 +89,14 @@ static struct str number_text(yyjson_val *v)
 
 bool json_to_double(yyjson_val *v, double *ret)
 {
-    return str_to_double(number_text(v), ret);
+    return str_to_double(json_number_text(v), ret);
 }
 
 bool json_to_int(yyjson_val *v, int64_t *ret)
 {
-    struct str s = number_text(v);
+    struct str s = json_number_text(v);
+    if (s.n == 0)
+        return false;
     bool is_negative = s.n && s.p[0] == '-';
     uint64_t magnitude;
     if (str_to_u64((struct str){s.p + is_negative, s.n - is_negative}, &magnitude)) {
@@ -193,7 +204,7 @@ bool json_write_value(struct buf *b, yyjson_val *v)
     if (yyjson_is_str(v))
         json_write_string(b, json_str(v));
     else if (yyjson_is_raw(v))
-        buf_append_str(b, number_text(v));
+        buf_append_str(b, json_number_text(v));
     else if (yyjson_is_bool(v))
         buf_append_z(b, yyjson_get_bool(v) ? "true" : "false");
     else if (yyjson_is_ctn(v))

@@ -32,9 +32,15 @@ yyjson_doc *json_parse(struct str text, struct json_error *err) PX_MUST_CHECK;
 
 /* The text of a string value; {NULL, 0} when it is not a string. Borrows from the document. */
 struct str json_str(yyjson_val *v);
-/* Member of an object by name; NULL when absent, when `obj` is no object, or when it is null. */
+/*
+ * Member of an object by name; NULL when absent, when `obj` is no object, or when it is null. Of a
+ * name given twice the last counts, as in JavaScript.
+ */
 yyjson_val *json_get(yyjson_val *obj, const char *name);
+yyjson_val *json_get_n(yyjson_val *obj, struct str name);
 bool json_is_number(yyjson_val *v);
+/* The number as it was written; {NULL, 0} when it is none. Borrows from the document. */
+struct str json_number_text(yyjson_val *v);
 /* The number as an integer; false when it is none, has a fraction ("1.0" has none) or overflows. */
 bool json_to_int(yyjson_val *v, int64_t *ret);
 bool json_to_double(yyjson_val *v, double *ret);

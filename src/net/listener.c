@@ -80,7 +80,7 @@ static int bind_host(const char *host, int port, bool share_port, char *why, siz
 
 static int port_of(int fd)
 {
-    struct sockaddr_storage sa;
+    struct sockaddr_storage sa = {0};
     socklen_t n = sizeof(sa);
     if (getsockname(fd, (struct sockaddr *)&sa, &n) != 0)
         return 0;

@@ -3,7 +3,6 @@
  */
 #include "translate/api_error.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,19 +16,26 @@ static void copy_cut(char *to, size_t size, const char *from)
     to[s.n] = '\0';
 }
 
-void api_error_set(struct api_error *e, int status, const char *type, const char *code,
-                   const char *param, const char *format, ...)
+void api_error_set_v(struct api_error *e, int status, const char *type, const char *code,
+                     const char *param, const char *format, va_list args)
 {
     e->status = status;
     e->type = type;
     copy_cut(e->code, sizeof(e->code), code);
     copy_cut(e->param, sizeof(e->param), param);
+    /* Longer than the field, so that what vsnprintf cuts through is cut off again below. */
     char text[sizeof(e->message) * 2];
+    vsnprintf(text, sizeof(text), format, args);
+    copy_cut(e->message, sizeof(e->message), text);
+}
+
+void api_error_set(struct api_error *e, int status, const char *type, const char *code,
+                   const char *param, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
+    api_error_set_v(e, status, type, code, param, format, args);
     va_end(args);
-    copy_cut(e->message, sizeof(e->message), text);
 }
 
 static void write_or_null(struct buf *out, const char *z)

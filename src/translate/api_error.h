@@ -4,6 +4,8 @@
 #ifndef TRANSLATE_API_ERROR_H
 #define TRANSLATE_API_ERROR_H
 
+#include <stdarg.h>
+
 #include "base/buf.h"
 #include "base/str.h"
 
@@ -18,6 +20,9 @@ struct api_error {
 /* Fills `e`. `code` and `param` may be NULL. Texts that are too long are cut between characters. */
 void api_error_set(struct api_error *e, int status, const char *type, const char *code,
                    const char *param, const char *format, ...) PX_PRINTF(6, 7);
+/* The same with the arguments in a list. */
+void api_error_set_v(struct api_error *e, int status, const char *type, const char *code,
+                     const char *param, const char *format, va_list args) PX_PRINTF(6, 0);
 /* {"error":{"message":...,"type":...,"param":...,"code":...}} */
 bool api_error_write(const struct api_error *e, struct buf *out);
 

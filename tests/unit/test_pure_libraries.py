@@ -22,6 +22,7 @@ LIBC = {
     # the compiler's own
     '__assert_fail', '__stack_chk_fail', '_GLOBAL_OFFSET_TABLE_', '__memcpy_chk', '__memmove_chk',
     '__memset_chk', '__snprintf_chk', '__vsnprintf_chk', '__explicit_bzero_chk',
+    '__divti3', '__udivti3', '__modti3', '__umodti3',
 }
 
 # What base/ offers without a clock, a log or randomness.

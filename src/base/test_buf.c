@@ -1,0 +1,151 @@
+/*
+ * The growing buffer: content, growth, and that its maximum holds to the byte.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "base/buf.h"
+
+static void grows_and_keeps_content(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 1 << 20);
+    assert_true(str_eq(buf_str(&b), STR("")));
+    for (int i = 0; i < 100000; i++)
+        assert_true(buf_append_char(&b, (char)('a' + i % 26)));
+    assert_int_equal(b.len, 100000);
+    for (size_t i = 0; i < b.len; i++)
+        assert_int_equal(b.data[i], 'a' + i % 26);
+    buf_done(&b);
+    assert_null(b.data);
+    assert_true(buf_append_z(&b, "again"));
+    assert_true(str_eq(buf_str(&b), STR("again")));
+    buf_done(&b);
+}
+
+static void kinds_of_appending(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 100);
+    assert_true(buf_append(&b, "ab", 2));
+    assert_true(buf_append(&b, NULL, 0));
+    assert_true(buf_append_str(&b, STR("cd")));
+    assert_true(buf_append_str(&b, (struct str){NULL, 0}));
+    assert_true(buf_append_z(&b, ""));
+    assert_true(buf_printf(&b, "%d%s", 1, "x"));
+    assert_true(buf_append_char(&b, '\0'));
+    assert_int_equal(b.len, 7);
+    assert_memory_equal(b.data, "abcd1x\0", 7);
+    buf_done(&b);
+}
+
+static void maximum_holds_to_the_byte(void **state)
+{
+    (void)state;
+    for (size_t max = 0; max < 600; max += 7) {
+        struct buf b;
+        buf_init(&b, max);
+        for (size_t i = 0; i < max; i++)
+            assert_true(buf_append_char(&b, 'x'));
+        assert_false(b.failed);
+        assert_false(buf_append_char(&b, 'y'));
+        assert_true(b.failed);
+        assert_int_equal(b.len, max);
+        buf_done(&b);
+    }
+}
+
+/* The NUL that printf writes is not part of the content: it must not cost the last byte. */
+static void printf_may_fill_the_buffer(void **state)
+{
+    (void)state;
+    for (int max = 1; max < 600; max += 7) {
+        struct buf b;
+        buf_init(&b, (size_t)max);
+        assert_true(buf_printf(&b, "%*d", max, 1));
+        assert_int_equal(b.len, max);
+        assert_true(buf_printf(&b, "%s", ""));
+        assert_false(buf_printf(&b, "%d", 1));
+        assert_true(b.failed);
+        buf_reset(&b);
+        assert_false(buf_printf(&b, "%*d", max + 1, 1));
+        assert_int_equal(b.len, 0);
+        buf_done(&b);
+    }
+}
+
+static void failure_is_sticky_and_leaves_content(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 4);
+    assert_true(buf_append_z(&b, "abc"));
+    assert_false(buf_append_z(&b, "de"));
+    assert_true(str_eq(buf_str(&b), STR("abc")));
+    assert_true(buf_append_z(&b, "d"));
+    assert_true(b.failed); /* still: something is missing in between */
+    buf_reset(&b);
+    assert_false(b.failed);
+    assert_int_equal(b.len, 0);
+    assert_false(buf_append(&b, "x", SIZE_MAX));
+    assert_null(buf_reserve(&b, SIZE_MAX));
+    buf_done(&b);
+}
+
+static void reserving(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 1000);
+    char *p = buf_reserve(&b, 0);
+    assert_non_null(p); /* NULL means that there is no room */
+    p = buf_reserve(&b, 600);
+    assert_non_null(p);
+    memset(p, 'z', 600);
+    b.len += 600;
+    assert_non_null(buf_reserve(&b, 400));
+    assert_false(b.failed);
+    assert_null(buf_reserve(&b, 401));
+    assert_true(b.failed);
+    assert_int_equal(b.len, 600);
+    buf_done(&b);
+}
+
+static void consuming(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 100);
+    buf_consume(&b, 5);
+    assert_true(buf_append_z(&b, "0123456789"));
+    buf_consume(&b, 0);
+    buf_consume(&b, 3);
+    assert_true(str_eq(buf_str(&b), STR("3456789")));
+    buf_consume(&b, 7);
+    assert_int_equal(b.len, 0);
+    assert_true(buf_append_z(&b, "x"));
+    buf_consume(&b, SIZE_MAX);
+    assert_int_equal(b.len, 0);
+    buf_done(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(grows_and_keeps_content),
+        cmocka_unit_test(kinds_of_appending),
+        cmocka_unit_test(maximum_holds_to_the_byte),
+        cmocka_unit_test(printf_may_fill_the_buffer),
+        cmocka_unit_test(failure_is_sticky_and_leaves_content),
+        cmocka_unit_test(reserving),
+        cmocka_unit_test(consuming),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,198 @@
+/*
+ * Log lines, as they arrive on standard error: both forms, escapes, levels, long lines.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define LINE_SIZE 16384
+
+/* What standard error gets while `fill` is caught. */
+struct catcher {
+    int saved, pipe_read;
+};
+
+static struct catcher catch_stderr(void)
+{
+    int ends[2];
+    struct catcher c;
+    assert_int_equal(pipe(ends), 0);
+    c.saved = dup(STDERR_FILENO);
+    c.pipe_read = ends[0];
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[1]);
+    return c;
+}
+
+static void release_stderr(struct catcher *c, char line[LINE_SIZE])
+{
+    dup2(c->saved, STDERR_FILENO);
+    close(c->saved);
+    size_t n = 0;
+    for (ssize_t got; n < LINE_SIZE - 1; n += (size_t)got)
+        if ((got = read(c->pipe_read, line + n, LINE_SIZE - 1 - n)) <= 0)
+            break;
+    line[n] = '\0';
+    close(c->pipe_read);
+}
+
+/* The line without its time, which is checked for its form. */
+static const char *behind_time(const char *line, const char *form)
+{
+    size_t i = 0;
+    for (; form[i]; i++) {
+        bool is_digit = line[i] >= '0' && line[i] <= '9';
+        assert_true(form[i] == '0' ? is_digit : line[i] == form[i]);
+    }
+    return line + i;
+}
+
+#define EXPECT_TEXT(expected, ...)                                                                 \
+    do {                                                                                           \
+        char line_[LINE_SIZE];                                                                     \
+        struct catcher catcher_ = catch_stderr();                                                  \
+        log_setup(LOG_INFO, LOG_TEXT);                                                             \
+        log_line(__VA_ARGS__);                                                                     \
+        release_stderr(&catcher_, line_);                                                          \
+        assert_string_equal(behind_time(line_, "0000-00-00T00:00:00.000Z "), expected);            \
+    } while (0)
+
+#define EXPECT_JSON(expected, ...)                                                                 \
+    do {                                                                                           \
+        char line_[LINE_SIZE];                                                                     \
+        struct catcher catcher_ = catch_stderr();                                                  \
+        log_setup(LOG_INFO, LOG_JSON);                                                             \
+        log_line(__VA_ARGS__);                                                                     \
+        release_stderr(&catcher_, line_);                                                          \
+        assert_string_equal(behind_time(line_, "{\"time\":\"0000-00-00T00:00:00.000Z\""),          \
+                            expected);                                                             \
+    } while (0)
+
+static void text_lines(void **state)
+{
+    (void)state;
+    EXPECT_TEXT("info    listening host=127.0.0.1 port=8000\n", LOG_INFO, "listening",
+                LOG_Z("host", "127.0.0.1"), LOG_I("port", 8000));
+    EXPECT_TEXT("error   failed why=\"no such file\" empty=\"\" n=-5\n", LOG_ERROR, "failed",
+                LOG_Z("why", "no such file"), LOG_Z("empty", NULL), LOG_I("n", -5));
+    EXPECT_TEXT("warning x q=\"a\\\"b\\\\c\" min=-9223372036854775808\n", LOG_WARNING, "x",
+                LOG_Z("q", "a\"b\\c"), LOG_I("min", INT64_MIN));
+}
+
+static void json_lines(void **state)
+{
+    (void)state;
+    EXPECT_JSON(",\"level\":\"info\",\"message\":\"listening\",\"host\":\"127.0.0.1\","
+                "\"port\":8000}\n",
+                LOG_INFO, "listening", LOG_Z("host", "127.0.0.1"), LOG_I("port", 8000));
+    EXPECT_JSON(",\"level\":\"error\",\"message\":\"a \\\"b\\\"\",\"s\":\"\"}\n", LOG_ERROR,
+                "a \"b\"", LOG_Z("s", ""));
+}
+
+/* What clients send must not begin a line of its own, nor speak to the terminal. */
+static void control_characters(void **state)
+{
+    (void)state;
+    EXPECT_TEXT("info    x s=\"a\\u000ab\\u001b[2J\\u007f\\u0000\"\n", LOG_INFO, "x",
+                LOG_S("s", STR("a\nb\x1b[2J\x7f\0")));
+    EXPECT_JSON(",\"level\":\"info\",\"message\":\"x\",\"s\":\"a\\u000ab\\u001b[2J\\u007f\"}\n",
+                LOG_INFO, "x", LOG_Z("s", "a\nb\x1b[2J\x7f"));
+    EXPECT_TEXT("info    x s=\"\\u009b2J\"\n", LOG_INFO, "x",
+                LOG_Z("s", "\xc2\x9b"
+                           "2J"));
+    EXPECT_TEXT("info    x s=gr\xc3\xbc\xc3\x9f\n", LOG_INFO, "x",
+                LOG_Z("s", "gr\xc3\xbc\xc3\x9f"));
+}
+
+/* A line of JSON is JSON whatever a client sent. */
+static void bytes_that_are_no_text(void **state)
+{
+    (void)state;
+    EXPECT_JSON(",\"level\":\"info\",\"message\":\"x\",\"s\":\"a\\ufffd\\ufffd\"}\n", LOG_INFO, "x",
+                LOG_Z("s", "a\xff\xc3"));
+    EXPECT_TEXT("info    x s=\"\\ufffd\"\n", LOG_INFO, "x", LOG_Z("s", "\x9b"));
+}
+
+static void levels(void **state)
+{
+    (void)state;
+    char line[LINE_SIZE];
+    log_setup(LOG_WARNING, LOG_TEXT);
+    assert_false(log_is_on(LOG_TRACE));
+    assert_false(log_is_on(LOG_INFO));
+    assert_true(log_is_on(LOG_WARNING));
+    assert_true(log_is_on(LOG_ERROR));
+    struct catcher c = catch_stderr();
+    log_line(LOG_INFO, "quiet", LOG_I("n", 1));
+    release_stderr(&c, line);
+    assert_string_equal(line, "");
+}
+
+/* Standard error is a pipe here: not a terminal. */
+static void auto_is_json_off_a_terminal(void **state)
+{
+    (void)state;
+    char line[LINE_SIZE];
+    struct catcher c = catch_stderr();
+    log_setup(LOG_INFO, LOG_AUTO);
+    log_line(LOG_INFO, "x", LOG_I("n", 1));
+    release_stderr(&c, line);
+    assert_int_equal(line[0], '{');
+}
+
+/* A line that is too long is cut, and says so; it does not vanish. */
+static void long_lines(void **state)
+{
+    (void)state;
+    static char text[20000], controls[2000];
+    char line[LINE_SIZE];
+    memset(text, 'x', sizeof(text) - 1);
+    memset(controls, 1, sizeof(controls) - 1);
+    for (int format = LOG_TEXT; format <= LOG_JSON; format++) {
+        struct catcher c = catch_stderr();
+        log_setup(LOG_INFO, (enum log_format)format);
+        log_line(LOG_INFO, "long", LOG_Z("one", text), LOG_I("two", 2));
+        release_stderr(&c, line);
+        assert_in_range(strlen(line), 1024, 1200);
+        assert_non_null(strstr(line, "two"));
+
+        c = catch_stderr();
+        log_line(LOG_INFO, "long", LOG_I("one", 1), LOG_Z("two", controls), LOG_I("three", 3));
+        release_stderr(&c, line);
+        assert_in_range(strlen(line), 40, 4096);
+        assert_non_null(strstr(line, "one"));
+        assert_null(strstr(line, "two"));
+        assert_non_null(strstr(line, format == LOG_JSON ? ",\"cut\":true}\n" : " cut=true\n"));
+    }
+    struct log_field many[100];
+    for (size_t i = 0; i < 100; i++)
+        many[i] = LOG_Z("field", "0123456789012345678901234567890123456789");
+    struct catcher c = catch_stderr();
+    log_write(LOG_INFO, text, many, 100);
+    release_stderr(&c, line);
+    assert_in_range(strlen(line), 3900, 4096);
+    assert_non_null(strstr(line, ",\"cut\":true}\n"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(text_lines),
+        cmocka_unit_test(json_lines),
+        cmocka_unit_test(control_characters),
+        cmocka_unit_test(bytes_that_are_no_text),
+        cmocka_unit_test(levels),
+        cmocka_unit_test(auto_is_json_off_a_terminal),
+        cmocka_unit_test(long_lines),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,317 @@
+/*
+ * The state machine between Anthropic's blocks and the writers.
+ */
+#include "translate/answer.h"
+
+#include <string.h>
+
+#define NAMES_BYTES_MAX 4096
+#define DEFAULT_REFUSAL "The model declined this request."
+
+bool answer_init(struct answer *a, const struct tr_stream_params *params)
+{
+    *a = (struct answer){.params = params};
+    chunk_init(&a->chunk, params->include_usage);
+    buf_init(&a->input, ANSWER_INPUT_BYTES_MAX);
+    buf_init(&a->names, NAMES_BYTES_MAX);
+    /* The filter lets go of what it held back, besides what it is given. */
+    buf_init(&a->unfenced, ANSWER_INPUT_BYTES_MAX + FENCE_HELD_MAX);
+    if (!params->is_stream)
+        a->whole = completion_create();
+    return params->is_stream || a->whole;
+}
+
+void answer_done(struct answer *a)
+{
+    chunk_done(&a->chunk);
+    completion_destroy(a->whole);
+    buf_done(&a->input);
+    buf_done(&a->names);
+    buf_done(&a->unfenced);
+    pending_done(&a->pending);
+}
+
+enum answer_err answer_begin(struct answer *a, struct str id, struct str model)
+{
+    int64_t created = a->params->created_unix_s;
+    bool is_done = a->whole ? completion_begin(a->whole, id, model, created)
+                            : chunk_begin(&a->chunk, id, model, created);
+    return is_done ? ANSWER_OK : ANSWER_TOO_LARGE;
+}
+
+static enum answer_err emit(struct answer *a, const struct part *part, struct buf *out)
+{
+    if (a->whole)
+        return completion_add(a->whole, part) ? ANSWER_OK : ANSWER_TOO_LARGE;
+    chunk_write_part(&a->chunk, part, out);
+    return ANSWER_OK;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static bool is_blank_escape(char c)
+{
+    return c == 'n' || c == 'r' || c == 't' || c == 'f';
+}
+
+static bool begins_blank(struct piece p)
+{
+    if (p.is_escaped && p.s.p[0] == '\\')
+        return is_blank_escape(p.s.p[1]);
+    return is_blank(p.s.p[0]);
+}
+
+static bool ends_blank(struct piece p)
+{
+    char last = p.s.p[p.s.n - 1];
+    if (!p.is_escaped)
+        return is_blank(last);
+    size_t slashes = 0; /* in front of `last`: an odd number escapes it */
+    while (slashes + 1 < p.s.n && p.s.p[p.s.n - 2 - slashes] == '\\')
+        slashes++;
+    return slashes % 2 ? is_blank_escape(last) : is_blank(last);
+}
+
+/*
+ * Adjacent text blocks are one text, cut where a citation begins: nothing goes between them. Texts
+ * with something else in between are separate paragraphs.
+ */
+static enum answer_err add_text(struct answer *a, struct piece text, struct buf *out)
+{
+    if (text.s.n == 0)
+        return ANSWER_OK;
+    bool is_json = a->params->is_json_object || a->params->is_structured;
+    bool is_apart = a->has_text && a->is_after_gap && !a->is_blank_last && !begins_blank(text);
+    a->has_text = true;
+    a->is_after_gap = false;
+    a->is_blank_last = ends_blank(text);
+    return emit(
+        a, &(struct part){.kind = PART_TEXT, .text = text, .is_apart = is_apart && !is_json}, out);
+}
+
+static enum answer_err add_unfenced(struct answer *a, struct buf *out)
+{
+    if (a->unfenced.failed)
+        return ANSWER_TOO_LARGE;
+    enum answer_err err = add_text(a, (struct piece){.s = buf_str(&a->unfenced)}, out);
+    buf_reset(&a->unfenced);
+    return err;
+}
+
+/* In JSON mode `text` is never escaped: the filter looks at the text itself. */
+static enum answer_err take_text(struct answer *a, struct piece text, struct buf *out)
+{
+    if (!a->params->is_json_object)
+        return add_text(a, text, out);
+    fence_feed(&a->fence, text.s, &a->unfenced);
+    return add_unfenced(a, out);
+}
+
+static enum answer_err add_reasoning(struct answer *a, enum part_kind kind, struct piece text,
+                                     struct buf *out)
+{
+    if (text.s.n == 0)
+        return ANSWER_OK;
+    return emit(a, &(struct part){.kind = kind, .index = a->block.number, .text = text}, out);
+}
+
+static enum answer_err add_call(struct answer *a, struct str id, struct str name, struct buf *out)
+{
+    struct part part = {.kind = PART_CALL, .index = a->calls++, .id = id, .name = name};
+    return emit(a, &part, out);
+}
+
+static enum answer_err add_arguments(struct answer *a, unsigned number, struct piece json,
+                                     struct buf *out)
+{
+    struct part part = {.kind = PART_ARGUMENTS, .index = number, .text = json};
+    return emit(a, &part, out);
+}
+
+/* Keeps what identifies a call until its block ends. */
+static enum answer_err open_pending(struct answer *a, struct str caller, struct str id,
+                                    struct str name)
+{
+    buf_reset(&a->names);
+    char *at = buf_reserve(&a->names, caller.n + id.n + name.n);
+    if (!at)
+        return ANSWER_TOO_LARGE;
+    struct str *parts[] = {&caller, &id, &name};
+    for (size_t i = 0; i < PX_ARRAY_LEN(parts); i++) {
+        buf_append_str(&a->names, *parts[i]);
+        parts[i]->p = at;
+        at += parts[i]->n;
+    }
+    a->open_call = (struct pending_call){.caller = caller, .id = id, .name = name};
+    a->block.is_pending = true;
+    return ANSWER_OK;
+}
+
+static enum answer_err open_call(struct answer *a, yyjson_val *block, struct buf *out)
+{
+    struct str id = json_str(json_get(block, "id")), name = json_str(json_get(block, "name"));
+    if (!id.n || !name.n)
+        return ANSWER_MALFORMED;
+    buf_reset(&a->input);
+    yyjson_val *input = json_get(block, "input");
+    if (yyjson_is_obj(input) && yyjson_obj_size(input) > 0 && !json_write_value(&a->input, input))
+        return ANSWER_TOO_LARGE;
+    a->block.number = a->calls;
+    yyjson_val *caller = json_get(block, "caller");
+    struct str caller_type = json_str(json_get(caller, "type"));
+    if (caller_type.n && !str_eq(caller_type, STR("direct")))
+        return open_pending(a, json_str(json_get(caller, "tool_id")), id, name);
+    return add_call(a, id, name, out);
+}
+
+static enum answer_err open_thinking(struct answer *a, yyjson_val *block, struct buf *out)
+{
+    a->block.number = a->reasonings++;
+    struct piece text = {.s = json_str(json_get(block, "thinking"))};
+    struct piece signature = {.s = json_str(json_get(block, "signature"))};
+    enum answer_err err = add_reasoning(a, PART_REASONING, text, out);
+    return err ? err : add_reasoning(a, PART_SIGNATURE, signature, out);
+}
+
+static enum answer_err open_redacted(struct answer *a, yyjson_val *block, struct buf *out)
+{
+    a->block.number = a->reasonings++;
+    struct piece data = {.s = json_str(json_get(block, "data"))};
+    return add_reasoning(a, PART_ENCRYPTED, data, out);
+}
+
+enum answer_err answer_block(struct answer *a, int64_t index, yyjson_val *block, struct buf *out)
+{
+    enum answer_err err = answer_block_end(a, out);
+    if (err)
+        return err;
+    struct str type = json_str(json_get(block, "type"));
+    if (!type.n)
+        return ANSWER_MALFORMED;
+    a->block = (struct block){.kind = BLOCK_OTHER, .index = index};
+    if (str_eq(type, STR("text"))) {
+        a->block.kind = BLOCK_TEXT;
+        return take_text(a, (struct piece){.s = json_str(json_get(block, "text"))}, out);
+    }
+    a->is_after_gap = true;
+    if (str_eq(type, STR("thinking"))) {
+        a->block.kind = BLOCK_THINKING;
+        return open_thinking(a, block, out);
+    }
+    if (str_eq(type, STR("redacted_thinking")))
+        return open_redacted(a, block, out);
+    if (str_eq(type, STR("tool_use"))) {
+        a->block.kind = BLOCK_CALL;
+        return open_call(a, block, out);
+    }
+    if (str_ends(type, STR("_tool_result")))
+        pending_answered(&a->pending, json_str(json_get(block, "tool_use_id")));
+    return ANSWER_OK;
+}
+
+static enum answer_err take_input(struct answer *a, struct piece json, struct buf *out)
+{
+    if (json.s.n == 0)
+        return ANSWER_OK;
+    if (!a->block.has_input)
+        buf_reset(&a->input); /* what the block began with was a placeholder */
+    a->block.has_input = true;
+    if (a->block.is_pending)
+        return piece_write(&a->input, json) ? ANSWER_OK : ANSWER_TOO_LARGE;
+    return add_arguments(a, a->block.number, json, out);
+}
+
+enum answer_err answer_delta(struct answer *a, const struct delta *delta, struct buf *out)
+{
+    if (delta->kind == DELTA_OTHER)
+        return ANSWER_OK;
+    /* Blocks do not interleave. Guessing where a stray piece belongs would garble the answer. */
+    if (a->block.kind == BLOCK_NONE || delta->index != a->block.index)
+        return ANSWER_MALFORMED;
+    if (a->block.kind == BLOCK_TEXT && delta->kind == DELTA_TEXT)
+        return take_text(a, delta->text, out);
+    if (a->block.kind == BLOCK_THINKING && delta->kind == DELTA_THINKING)
+        return add_reasoning(a, PART_REASONING, delta->text, out);
+    if (a->block.kind == BLOCK_THINKING && delta->kind == DELTA_SIGNATURE)
+        return add_reasoning(a, PART_SIGNATURE, delta->text, out);
+    if (a->block.kind == BLOCK_CALL && delta->kind == DELTA_INPUT)
+        return take_input(a, delta->text, out);
+    return ANSWER_OK;
+}
+
+enum answer_err answer_block_end(struct answer *a, struct buf *out)
+{
+    struct block block = a->block;
+    a->block = (struct block){0};
+    if (block.kind != BLOCK_CALL || (block.has_input && !block.is_pending))
+        return ANSWER_OK;
+    /* A tool without arguments gets no JSON at all; clients parse what they get. */
+    struct piece json = {.s = STR("{}"), .is_escaped = block.has_input};
+    if (a->input.len)
+        json.s = buf_str(&a->input);
+    if (!block.is_pending)
+        return add_arguments(a, block.number, json, out);
+    a->open_call.arguments = json;
+    return pending_add(&a->pending, &a->open_call) ? ANSWER_OK : ANSWER_TOO_LARGE;
+}
+
+/* Calls that nothing answered are the client's after all. */
+static enum answer_err release_pending(struct answer *a, struct buf *out)
+{
+    for (struct pending_call *c = a->pending.first; c; c = c->next) {
+        unsigned number = a->calls;
+        enum answer_err err = add_call(a, c->id, c->name, out);
+        if (!err)
+            err = add_arguments(a, number, c->arguments, out);
+        if (err)
+            return err;
+    }
+    return ANSWER_OK;
+}
+
+static enum answer_err add_refusal(struct answer *a, const struct answer_end *end, struct buf *out)
+{
+    if (end->reason != STOP_REFUSAL)
+        return ANSWER_OK;
+    struct part part = {.kind = PART_REFUSAL, .name = end->category};
+    part.text.s = end->explanation.n ? end->explanation : STR(DEFAULT_REFUSAL);
+    return emit(a, &part, out);
+}
+
+static enum answer_err end_text(struct answer *a, struct buf *out)
+{
+    if (!a->params->is_json_object)
+        return ANSWER_OK;
+    fence_end(&a->fence, &a->unfenced);
+    return add_unfenced(a, out);
+}
+
+enum answer_err answer_finish(struct answer *a, const struct answer_end *end, struct buf *out,
+                              const char **ret_reason)
+{
+    enum answer_err err = answer_block_end(a, out);
+    if (!err)
+        err = end_text(a, out);
+    if (!err)
+        err = release_pending(a, out);
+    if (!err)
+        err = add_refusal(a, end, out);
+    if (err)
+        return err;
+    const char *reason = finish_reason(end->reason, a->has_text, a->calls > 0);
+    if (a->whole) {
+        struct completion_end whole_end = {.finish_reason = reason,
+                                           .service_tier = end->service_tier,
+                                           .is_refused = end->reason == STOP_REFUSAL,
+                                           .metadata = a->params->metadata};
+        if (!completion_write(a->whole, &whole_end, end->usage, out))
+            return ANSWER_TOO_LARGE;
+    } else {
+        chunk_write_finish(&a->chunk, reason, end->service_tier, end->usage, out);
+    }
+    *ret_reason = reason;
+    return ANSWER_OK;
+}

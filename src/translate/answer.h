@@ -1,0 +1,79 @@
+/*
+ * What the model says, block by block, as pieces for one of the two writers. Decides everything
+ * that both kinds of answer must agree on: how texts join, what counts as a tool call, its number
+ * and arguments, why the answer ended.
+ */
+#ifndef TRANSLATE_ANSWER_H
+#define TRANSLATE_ANSWER_H
+
+#include "translate/chunk.h"
+#include "translate/completion.h"
+#include "translate/delta.h"
+#include "translate/fence.h"
+#include "translate/finish.h"
+#include "translate/pending.h"
+#include "translate/stream.h"
+
+/* JSON of one tool call, where it must be kept. */
+#define ANSWER_INPUT_BYTES_MAX (16u << 20)
+
+enum answer_err {
+    ANSWER_OK,
+    ANSWER_MALFORMED, /* the upstream broke its own grammar */
+    ANSWER_TOO_LARGE  /* a limit was passed, or memory ran out */
+};
+
+enum block_kind { BLOCK_NONE, BLOCK_TEXT, BLOCK_THINKING, BLOCK_CALL, BLOCK_OTHER };
+
+/* The open content block: blocks come one after the other. */
+struct block {
+    enum block_kind kind;
+    int64_t index;
+    unsigned number; /* among reasoning blocks, or among tool calls as the client sees them */
+    bool has_input;  /* a tool call's JSON came in pieces */
+    bool is_pending; /* a tool call that is kept back, see pending.h */
+};
+
+struct answer {
+    const struct tr_stream_params *params; /* borrowed */
+    struct chunk chunk;                    /* the one writer, */
+    struct completion *whole;              /* the other; NULL when streaming */
+    struct block block;
+    unsigned reasonings, calls;
+    bool has_text;      /* text was passed on */
+    bool is_after_gap;  /* a block of another type came since */
+    bool is_blank_last; /* that text ended with a blank */
+    struct buf input;   /* a tool call's JSON that is not passed on piece by piece */
+    struct pending pending;
+    struct pending_call open_call; /* the kept back call that is open; its strings are in `names` */
+    struct buf names;
+    struct fence fence;
+    struct buf unfenced; /* what a piece of text leaves behind the filter */
+};
+
+/* How the answer ended, for answer_finish. */
+struct answer_end {
+    enum stop_reason reason;
+    const char *service_tier;         /* NULL = not said */
+    struct str explanation, category; /* of a refusal; may be empty */
+    const struct tr_usage *usage;
+};
+
+/* False without memory. `params` is borrowed until answer_done. */
+bool answer_init(struct answer *a, const struct tr_stream_params *params);
+void answer_done(struct answer *a);
+
+/*
+ * In this order: begin, then blocks, then finish. What goes out is appended to `out`; for a
+ * completion that is nothing before the end.
+ */
+enum answer_err answer_begin(struct answer *a, struct str id, struct str model);
+/* A block begins; one that is still open ends. */
+enum answer_err answer_block(struct answer *a, int64_t index, yyjson_val *block, struct buf *out);
+enum answer_err answer_delta(struct answer *a, const struct delta *delta, struct buf *out);
+enum answer_err answer_block_end(struct answer *a, struct buf *out);
+/* Writes the end; *ret_reason is static text. */
+enum answer_err answer_finish(struct answer *a, const struct answer_end *end, struct buf *out,
+                              const char **ret_reason);
+
+#endif

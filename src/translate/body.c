@@ -1,0 +1,152 @@
+/*
+ * Writes the upstream request, once, straight into its buffer: the texts are copied from the
+ * parsed document into the body and nowhere else. The big members come last.
+ */
+#include <string.h>
+
+#include "translate/translation.h"
+
+static void write_text_member(struct buf *b, const char *name, struct str text)
+{
+    buf_printf(b, ",\"%s\":", name);
+    json_write_string(b, text);
+}
+
+static void write_cache(struct buf *b, enum cache_ttl ttl)
+{
+    if (ttl == CACHE_NONE)
+        return;
+    buf_append_z(b, ",\"cache_control\":{\"type\":\"ephemeral\"");
+    if (ttl == CACHE_1H)
+        buf_append_z(b, ",\"ttl\":\"1h\"");
+    buf_append_char(b, '}');
+}
+
+static void write_block(struct buf *b, const struct block *block)
+{
+    buf_append_z(b, "{\"type\":\"text\",\"text\":");
+    json_write_string(b, block->text);
+    write_cache(b, block->cache);
+    buf_append_char(b, '}');
+}
+
+static void write_blocks(struct buf *b, const struct blocks *blocks)
+{
+    buf_append_char(b, '[');
+    for (const struct block *it = blocks->first; it; it = it->next) {
+        if (it != blocks->first)
+            buf_append_char(b, ',');
+        write_block(b, it);
+    }
+    buf_append_char(b, ']');
+}
+
+static void write_number(struct buf *b, const char *name, struct str number)
+{
+    if (number.n == 0)
+        return;
+    buf_printf(b, ",\"%s\":", name);
+    buf_append_str(b, number);
+}
+
+static void write_stops(struct buf *b, const struct blocks *stops)
+{
+    if (!stops->first)
+        return;
+    buf_append_z(b, ",\"stop_sequences\":[");
+    for (const struct block *it = stops->first; it; it = it->next) {
+        if (it != stops->first)
+            buf_append_char(b, ',');
+        json_write_string(b, it->text);
+    }
+    buf_append_char(b, ']');
+}
+
+/* Anthropic's own fields, as the client wrote them. */
+static void write_passed(struct buf *b, const struct translation *t)
+{
+    static const struct {
+        const char *name;
+        enum field field;
+    } passed[] = {{"inference_geo", FIELD_inference_geo},
+                  {"speed", FIELD_speed},
+                  {"fallbacks", FIELD_fallbacks},
+                  {"diagnostics", FIELD_diagnostics}};
+    for (size_t i = 0; i < PX_ARRAY_LEN(passed); i++) {
+        yyjson_val *v = t->field[passed[i].field];
+        if (!v)
+            continue;
+        buf_printf(b, ",\"%s\":", passed[i].name);
+        json_write_value(b, v);
+    }
+}
+
+static void write_output_config(struct buf *b, const struct translation *t)
+{
+    struct str schema = buf_str(&t->format.schema);
+    if (!t->is_effort_low && schema.n == 0)
+        return;
+    buf_append_z(b, ",\"output_config\":{");
+    if (t->is_effort_low)
+        buf_append_z(b, schema.n ? "\"effort\":\"low\"," : "\"effort\":\"low\"");
+    if (schema.n) {
+        buf_append_z(b, "\"format\":{\"type\":\"json_schema\",\"schema\":");
+        buf_append_str(b, schema);
+        buf_append_char(b, '}');
+    }
+    buf_append_char(b, '}');
+}
+
+static void write_settings(struct buf *b, const struct translation *t)
+{
+    buf_append_z(b, "{\"model\":");
+    json_write_string(b, t->out->model);
+    buf_printf(b, ",\"max_tokens\":%lld,\"stream\":true", (long long)t->out->max_tokens);
+    write_number(b, "temperature", t->sampling.temperature);
+    write_number(b, "top_p", t->sampling.top_p);
+    write_number(b, "top_k", t->sampling.top_k);
+    write_stops(b, &t->stops);
+    if (t->user_id.n) {
+        buf_append_z(b, ",\"metadata\":{\"user_id\":");
+        json_write_string(b, t->user_id);
+        buf_append_char(b, '}');
+    }
+    if (t->service_tier)
+        write_text_member(b, "service_tier", str_of(t->service_tier));
+    write_passed(b, t);
+    if (t->is_thinking_off)
+        buf_append_z(b, ",\"thinking\":{\"type\":\"disabled\"}");
+    write_output_config(b, t);
+    write_cache(b, t->auto_cache);
+}
+
+static void write_turns(struct buf *b, const struct translation *t)
+{
+    static const char *const roles[] = {
+        [TURN_USER] = "user", [TURN_ASSISTANT] = "assistant", [TURN_SYSTEM] = "system"};
+    buf_append_z(b, ",\"messages\":[");
+    for (const struct turn *turn = t->turns; turn; turn = turn->next) {
+        if (turn != t->turns)
+            buf_append_char(b, ',');
+        buf_printf(b, "{\"role\":\"%s\",\"content\":", roles[turn->role]);
+        write_blocks(b, &turn->blocks);
+        buf_append_char(b, '}');
+    }
+    buf_append_z(b, "]}");
+}
+
+bool body_write(struct translation *t)
+{
+    struct buf *b = &t->out->body;
+    write_settings(b, t);
+    if (t->format.instruction.n && !blocks_add(t, &t->system, t->format.instruction, CACHE_NONE))
+        return false;
+    if (t->system.first) {
+        buf_append_z(b, ",\"system\":");
+        write_blocks(b, &t->system);
+    }
+    write_turns(b, t);
+    if (!b->failed)
+        return true;
+    return refuse_memory(t);
+}

@@ -1,0 +1,160 @@
+/*
+ * The chunk writer: every chunk is a head that is copied, a delta, and a fixed tail. It allocates
+ * nothing of its own.
+ */
+#include "translate/chunk.h"
+
+#include "translate/usage.h"
+#include "json/json.h"
+
+/* Id and model, escaped, and what stands around them. */
+#define HEAD_BYTES_MAX 8192
+
+void chunk_init(struct chunk *c, bool include_usage)
+{
+    *c = (struct chunk){.include_usage = include_usage};
+    buf_init(&c->head, HEAD_BYTES_MAX);
+}
+
+void chunk_done(struct chunk *c)
+{
+    buf_done(&c->head);
+}
+
+bool chunk_begin(struct chunk *c, struct str id, struct str model, int64_t created_unix_s)
+{
+    buf_append_z(&c->head, "data: ");
+    return part_write_head(&c->head, "chat.completion.chunk", id, model, created_unix_s);
+}
+
+static void open_delta(const struct chunk *c, struct buf *out)
+{
+    buf_append_str(out, buf_str(&c->head));
+    buf_append_str(out, STR("[{\"index\":0,\"delta\":{"));
+}
+
+static void close_choices(const struct chunk *c, struct buf *out)
+{
+    if (c->include_usage)
+        buf_append_str(out, STR(",\"usage\":null"));
+    buf_append_str(out, STR("}\n\n"));
+}
+
+static void close_delta(const struct chunk *c, struct buf *out)
+{
+    buf_append_str(out, STR("},\"logprobs\":null,\"finish_reason\":null}]"));
+    close_choices(c, out);
+}
+
+void chunk_write_role(const struct chunk *c, struct buf *out)
+{
+    open_delta(c, out);
+    buf_append_str(out, STR("\"role\":\"assistant\",\"content\":\"\",\"refusal\":null"));
+    close_delta(c, out);
+}
+
+static void write_member(struct buf *out, struct str opening, struct piece text)
+{
+    buf_append_str(out, opening);
+    piece_write(out, text);
+    buf_append_char(out, '"');
+}
+
+/* One entry of reasoning_details; clients join those of the same index. */
+static void write_detail(const struct part *part, struct str opening, struct buf *out)
+{
+    buf_append_str(out, STR("\"reasoning_details\":[{\"type\":\"reasoning."));
+    write_member(out, opening, part->text);
+    buf_printf(out, ",\"index\":%u,\"format\":\"" PART_REASONING_FORMAT "\"}]", part->index);
+}
+
+static void write_call(const struct part *part, struct buf *out)
+{
+    buf_printf(out, "\"tool_calls\":[{\"index\":%u,\"id\":", part->index);
+    json_write_string(out, part->id);
+    buf_append_str(out, STR(",\"type\":\"function\",\"function\":{\"name\":"));
+    json_write_string(out, part->name);
+    buf_append_str(out, STR(",\"arguments\":\"\"}}]"));
+}
+
+/* Only the index: the OpenAI SDK refuses a call whose identity is said twice. */
+static void write_arguments(const struct part *part, struct buf *out)
+{
+    buf_printf(out, "\"tool_calls\":[{\"index\":%u,\"function\":{", part->index);
+    write_member(out, STR("\"arguments\":\""), part->text);
+    buf_append_str(out, STR("}}]"));
+}
+
+static void write_refusal(const struct part *part, struct buf *out)
+{
+    write_member(out, STR("\"refusal\":\""), part->text);
+    if (part->name.n)
+        write_member(out, STR(",\"refusal_category\":\""), (struct piece){.s = part->name});
+}
+
+void chunk_write_part(const struct chunk *c, const struct part *part, struct buf *out)
+{
+    open_delta(c, out);
+    switch (part->kind) {
+    case PART_TEXT:
+        write_member(out,
+                     part->is_apart ? STR("\"content\":\"" PART_SEPARATOR) : STR("\"content\":\""),
+                     part->text);
+        break;
+    case PART_REASONING:
+        write_member(out, STR("\"reasoning_content\":\""), part->text);
+        buf_append_char(out, ',');
+        write_detail(part, STR("text\",\"text\":\""), out);
+        break;
+    case PART_SIGNATURE:
+        write_detail(part, STR("text\",\"signature\":\""), out);
+        break;
+    case PART_ENCRYPTED:
+        write_detail(part, STR("encrypted\",\"data\":\""), out);
+        break;
+    case PART_CALL:
+        write_call(part, out);
+        break;
+    case PART_ARGUMENTS:
+        write_arguments(part, out);
+        break;
+    case PART_REFUSAL:
+        write_refusal(part, out);
+        break;
+    }
+    close_delta(c, out);
+}
+
+void chunk_write_finish(const struct chunk *c, const char *finish_reason, const char *service_tier,
+                        const struct tr_usage *usage, struct buf *out)
+{
+    open_delta(c, out);
+    buf_append_str(out, STR("},\"logprobs\":null,\"finish_reason\":\""));
+    buf_append_z(out, finish_reason);
+    buf_append_str(out, STR("\"}]"));
+    if (service_tier) {
+        buf_append_str(out, STR(",\"service_tier\":\""));
+        buf_append_z(out, service_tier);
+        buf_append_char(out, '"');
+    }
+    close_choices(c, out);
+    if (c->include_usage) {
+        buf_append_str(out, buf_str(&c->head));
+        buf_append_str(out, STR("[],\"usage\":"));
+        usage_write(usage, out);
+        buf_append_str(out, STR("}\n\n"));
+    }
+    buf_append_str(out, STR("data: [DONE]\n\n"));
+}
+
+void chunk_write_error(const struct api_error *e, struct buf *out)
+{
+    buf_append_str(out, STR("data: "));
+    api_error_write(e, out);
+    buf_append_str(out, STR("\n\n"));
+}
+
+void chunk_write_ping(struct buf *out)
+{
+    buf_append_str(out, STR(": ping\n\n"));
+}

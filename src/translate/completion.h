@@ -1,0 +1,35 @@
+/*
+ * Collects an answer and writes it as one chat.completion.
+ */
+#ifndef TRANSLATE_COMPLETION_H
+#define TRANSLATE_COMPLETION_H
+
+#include "translate/part.h"
+#include "translate/stream.h"
+
+/* All text of an answer together, as JSON: many times what any model can write. */
+#define COMPLETION_BYTES_MAX (32u << 20)
+
+/* What the pieces do not say. */
+struct completion_end {
+    const char *finish_reason;
+    const char *service_tier; /* NULL = not said */
+    bool is_refused;          /* what was said before the refusal is withheld */
+    struct str metadata;      /* JSON; empty = none */
+};
+
+struct completion;
+
+/* Returns owned; NULL without memory. */
+struct completion *completion_create(void);
+void completion_destroy(struct completion *c);
+/* Once, before completion_write. `id` is the upstream's. */
+bool completion_begin(struct completion *c, struct str id, struct str model,
+                      int64_t created_unix_s);
+/* False when the answer grew over COMPLETION_BYTES_MAX or memory ran out. */
+bool completion_add(struct completion *c, const struct part *part);
+/* Once, at the end. */
+bool completion_write(struct completion *c, const struct completion_end *end,
+                      const struct tr_usage *usage, struct buf *out);
+
+#endif

@@ -1,0 +1,392 @@
+/*
+ * The rules of single request fields, and the table that finds them. What needs several fields at
+ * once (limits, sampling, caching, response_format, messages) has a file of its own.
+ */
+#include "translate/fields.h"
+
+#include <string.h>
+
+#include "translate/text.h"
+
+#define STOPS_MAX      4   /* OpenAI's limit */
+#define BETAS_MAX      32  /* names in the anthropic-beta header */
+#define BETA_BYTES_MAX 128 /* of one name */
+#define PENALTY_MAX    2.0
+#define FAST_BETA      "fast-mode-2026-02-01"
+#define FALLBACK_BETA  "server-side-fallback-2026-07-01"
+
+static bool refuse_value(struct translation *t, const char *param, const char *expected)
+{
+    return refuse(t, "invalid_value", param, "Invalid value for '%s': expected %s.", param,
+                  expected);
+}
+
+/* A field that is part of OpenAI's API but that this server does not translate. */
+static bool read_refused(struct translation *t, const char *name, yyjson_val *v)
+{
+    (void)v;
+    return refuse(t, "unsupported_parameter", name,
+                  "Unsupported parameter: '%s' is not supported by this server.", name);
+}
+
+static bool read_refused_list(struct translation *t, const char *name, yyjson_val *v)
+{
+    if (!want_array(t, name, v))
+        return false;
+    return yyjson_arr_size(v) == 0 || read_refused(t, name, v);
+}
+
+static bool read_refused_object(struct translation *t, const char *name, yyjson_val *v)
+{
+    if (!want_object(t, name, v))
+        return false;
+    return yyjson_obj_size(v) == 0 || read_refused(t, name, v);
+}
+
+static bool read_refused_switch(struct translation *t, const char *name, yyjson_val *v)
+{
+    bool is_on;
+    if (!want_bool(t, name, v, &is_on))
+        return false;
+    return !is_on || read_refused(t, name, v);
+}
+
+static bool read_harmless_switch(struct translation *t, const char *name, yyjson_val *v)
+{
+    bool is_on;
+    return want_bool(t, name, v, &is_on);
+}
+
+/* tool_choice and function_call: "none" and "auto" say nothing where there is nothing to call. */
+static bool read_choice_without_tools(struct translation *t, const char *name, yyjson_val *v)
+{
+    struct str word = json_str(yyjson_is_obj(v) ? json_get(v, "type") : v);
+    if (str_eq(word, STR("none")) || str_eq(word, STR("auto")))
+        return true;
+    return refuse(t, "invalid_value", name,
+                  "Invalid value for '%s': it is only allowed when 'tools' are specified.", name);
+}
+
+static bool read_reasoning_effort(struct translation *t, const char *name, yyjson_val *v)
+{
+    static const char *const words[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
+    struct str word;
+    if (!want_string(t, name, v, &word))
+        return false;
+    for (size_t i = 0; i < PX_ARRAY_LEN(words); i++)
+        if (str_eq(word, str_of(words[i])))
+            return read_refused(t, name, v);
+    return refuse_value(t, name, "one of none, minimal, low, medium, high, xhigh, max");
+}
+
+static bool read_ignored(struct translation *t, const char *name, yyjson_val *v)
+{
+    (void)v;
+    return ignore_param(t, str_of(name));
+}
+
+static bool read_ignored_object(struct translation *t, const char *name, yyjson_val *v)
+{
+    if (!want_object(t, name, v))
+        return false;
+    return yyjson_obj_size(v) == 0 || ignore_param(t, str_of(name));
+}
+
+static bool read_ignored_switch(struct translation *t, const char *name, yyjson_val *v)
+{
+    bool is_on;
+    if (!want_bool(t, name, v, &is_on))
+        return false;
+    return !is_on || ignore_param(t, str_of(name));
+}
+
+static bool read_ignored_number(struct translation *t, const char *name, yyjson_val *v)
+{
+    int64_t number;
+    if (!want_int(t, name, v, &number))
+        return false;
+    return number == 0 || ignore_param(t, str_of(name));
+}
+
+static bool read_seed(struct translation *t, const char *name, yyjson_val *v)
+{
+    int64_t number;
+    return want_int(t, name, v, &number) && ignore_param(t, str_of(name));
+}
+
+static bool read_penalty(struct translation *t, const char *name, yyjson_val *v)
+{
+    double penalty;
+    if (!want_number(t, name, v, &penalty))
+        return false;
+    if (penalty < -PENALTY_MAX)
+        return refuse(t, "decimal_below_min_value", name,
+                      "Invalid '%s': decimal below minimum value. Expected a value >= -2.", name);
+    if (penalty > PENALTY_MAX)
+        return refuse(t, "decimal_above_max_value", name,
+                      "Invalid '%s': decimal above maximum value. Expected a value <= 2.", name);
+    return penalty == 0.0 || ignore_param(t, str_of(name));
+}
+
+static bool read_stream(struct translation *t, const char *name, yyjson_val *v)
+{
+    return want_bool(t, name, v, &t->out->is_stream);
+}
+
+static bool read_stream_options(struct translation *t, const char *name, yyjson_val *v)
+{
+    if (!want_object(t, name, v))
+        return false;
+    size_t i, max;
+    yyjson_val *key, *option;
+    yyjson_obj_foreach(v, i, max, key, option)
+    {
+        struct str word = json_str(key);
+        const char *path = path_of(t, "stream_options.%.*s", STR_ARG(word));
+        bool is_on = false;
+        bool is_known =
+            str_eq(word, STR("include_usage")) || str_eq(word, STR("include_obfuscation"));
+        if (!is_known) {
+            if (!ignore_param(t, str_of(path)))
+                return false;
+            continue;
+        }
+        if (!yyjson_is_null(option) && !want_bool(t, path, option, &is_on))
+            return false;
+        if (str_eq(word, STR("include_usage")))
+            t->out->include_usage = is_on;
+    }
+    yyjson_val *stream = t->field[FIELD_stream];
+    if (yyjson_get_bool(stream))
+        return true;
+    t->out->include_usage = false;
+    if (t->policy->strict)
+        return refuse(t, "invalid_value", name,
+                      "The 'stream_options' parameter is only allowed when 'stream' is enabled.");
+    return ignore_param(t, str_of(name));
+}
+
+static bool add_stop(struct translation *t, const char *path, yyjson_val *v, size_t *dropped)
+{
+    struct str stop;
+    if (!want_string(t, path, v, &stop))
+        return false;
+    if (!text_is_blank(stop))
+        return blocks_add(t, &t->stops, stop, CACHE_NONE);
+    (*dropped)++; /* the upstream refuses sequences without a visible character */
+    return true;
+}
+
+static bool read_stop(struct translation *t, const char *name, yyjson_val *v)
+{
+    size_t dropped = 0;
+    if (!yyjson_is_str(v) && !yyjson_is_arr(v))
+        return refuse_type(t, name, "a string or an array of strings", v);
+    if (yyjson_is_str(v) && !add_stop(t, name, v, &dropped))
+        return false;
+    if (yyjson_arr_size(v) > STOPS_MAX)
+        return refuse(t, "array_above_max_length", name,
+                      "Invalid 'stop': array too long. Expected an array with maximum length %d, "
+                      "but got an array with length %zu instead.",
+                      STOPS_MAX, yyjson_arr_size(v));
+    size_t i, max;
+    yyjson_val *item;
+    yyjson_arr_foreach(v, i, max, item)
+    {
+        if (!add_stop(t, path_of(t, "stop[%zu]", i), item, &dropped))
+            return false;
+    }
+    if (dropped == 0)
+        return true;
+    if (!t->stops.first)
+        return ignore_param(t, str_of(name));
+    return modify_param(t, "unsupported_value", name, "stop");
+}
+
+static bool read_n(struct translation *t, const char *name, yyjson_val *v)
+{
+    int64_t n;
+    if (!want_int(t, name, v, &n))
+        return false;
+    return n == 1 || refuse(t, "unsupported_value", name,
+                            "Unsupported value: 'n' must be exactly 1: Claude gives one answer "
+                            "to a request.");
+}
+
+static bool read_modalities(struct translation *t, const char *name, yyjson_val *v)
+{
+    if (!want_array(t, name, v))
+        return false;
+    size_t i, max;
+    yyjson_val *item;
+    yyjson_arr_foreach(v, i, max, item)
+    {
+        struct str word;
+        if (!want_string(t, path_of(t, "modalities[%zu]", i), item, &word))
+            return false;
+        if (str_eq(word, STR("audio")) || str_eq(word, STR("image")))
+            return refuse(t, "unsupported_value", name,
+                          "Unsupported value: 'modalities' may hold \"text\" only: Claude answers "
+                          "in text.");
+        if (!str_eq(word, STR("text")))
+            return refuse_value(t, name, "an array that holds \"text\"");
+    }
+    return true;
+}
+
+static bool read_verbosity(struct translation *t, const char *name, yyjson_val *v)
+{
+    struct str word;
+    if (!want_string(t, name, v, &word))
+        return false;
+    if (str_eq(word, STR("medium"))) /* what is had without it */
+        return true;
+    if (str_eq(word, STR("low")) || str_eq(word, STR("high")))
+        return ignore_param(t, str_of(name));
+    return refuse_value(t, name, "one of low, medium, high");
+}
+
+static bool read_service_tier(struct translation *t, const char *name, yyjson_val *v)
+{
+    static const char *const unserved[] = {"flex", "scale", "priority", "fast"};
+    struct str word;
+    if (!want_string(t, name, v, &word))
+        return false;
+    if (str_eq(word, STR("auto")))
+        t->service_tier = "auto";
+    else if (str_eq(word, STR("default")))
+        t->service_tier = "standard_only";
+    if (t->service_tier)
+        return true;
+    for (size_t i = 0; i < PX_ARRAY_LEN(unserved); i++)
+        if (str_eq(word, str_of(unserved[i])))
+            return ignore_param(t, str_of(name));
+    return refuse_value(t, name, "one of auto, default, flex, scale, priority, fast");
+}
+
+static bool is_beta_name(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool is_fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '_' || c == '.';
+        if (!is_fine)
+            return false;
+    }
+    return s.n > 0 && s.n <= BETA_BYTES_MAX;
+}
+
+static bool add_beta(struct translation *t, const char *path, struct str name)
+{
+    if (!is_beta_name(name)) /* it goes into a header */
+        return refuse_value(t, path, "the name of a beta feature");
+    size_t n = 0;
+    for (const struct block *b = t->betas.first; b; b = b->next, n++)
+        if (str_eq(b->text, name))
+            return true;
+    if (n == BETAS_MAX)
+        return refuse(t, "array_above_max_length", path,
+                      "Invalid '%s': no more than %d beta features are passed on.", path,
+                      BETAS_MAX);
+    return blocks_add(t, &t->betas, name, CACHE_NONE);
+}
+
+static bool read_betas(struct translation *t, const char *name, yyjson_val *v)
+{
+    if (yyjson_is_str(v)) {
+        struct str rest = json_str(v), part;
+        while (str_split(&rest, ',', &part))
+            if (!add_beta(t, name, str_trim(part)))
+                return false;
+        return true;
+    }
+    if (!want_array(t, name, v))
+        return false;
+    size_t i, max;
+    yyjson_val *item;
+    yyjson_arr_foreach(v, i, max, item)
+    {
+        const char *path = path_of(t, "anthropic_beta[%zu]", i);
+        struct str beta;
+        if (!want_string(t, path, item, &beta) || !add_beta(t, path, beta))
+            return false;
+    }
+    return true;
+}
+
+static bool read_passed_string(struct translation *t, const char *name, yyjson_val *v)
+{
+    struct str text;
+    return want_string(t, name, v, &text);
+}
+
+static bool read_passed_object(struct translation *t, const char *name, yyjson_val *v)
+{
+    return want_object(t, name, v);
+}
+
+static bool read_speed(struct translation *t, const char *name, yyjson_val *v)
+{
+    struct str word;
+    if (!want_string(t, name, v, &word))
+        return false;
+    if (!str_eq(word, STR("fast")) && !str_eq(word, STR("standard")))
+        return refuse_value(t, name, "one of standard, fast");
+    return add_beta(t, name, STR(FAST_BETA));
+}
+
+static bool read_fallbacks(struct translation *t, const char *name, yyjson_val *v)
+{
+    if (!yyjson_is_str(v) && !yyjson_is_arr(v))
+        return refuse_type(t, name, "an array or \"default\"", v);
+    return add_beta(t, name, STR(FALLBACK_BETA));
+}
+
+static const struct {
+    const char *name;
+    field_rule *read; /* NULL: read by a step of its own */
+} fields[FIELD_COUNT] = {
+#define FIELD(name, read) {#name, read},
+#include "translate/fields.def"
+};
+
+static enum field field_of(struct str name)
+{
+    for (size_t i = 0; i < FIELD_COUNT; i++)
+        if (str_eq(name, str_of(fields[i].name)))
+            return (enum field)i;
+    return FIELD_COUNT;
+}
+
+void fields_collect(struct translation *t, yyjson_val *root)
+{
+    size_t i, max;
+    yyjson_val *key, *v;
+    yyjson_obj_foreach(root, i, max, key, v)
+    {
+        enum field f = field_of(json_str(key));
+        if (f != FIELD_COUNT) /* of a name given twice the last counts, as in JavaScript */
+            t->field[f] = yyjson_is_null(v) ? NULL : v;
+    }
+}
+
+static bool report_unknown(struct translation *t, yyjson_val *root)
+{
+    size_t i, max;
+    yyjson_val *key, *v;
+    yyjson_obj_foreach(root, i, max, key, v)
+    {
+        if (!yyjson_is_null(v) && field_of(json_str(key)) == FIELD_COUNT &&
+            !ignore_param(t, json_str(key)))
+            return false;
+    }
+    return true;
+}
+
+bool fields_read(struct translation *t)
+{
+    for (size_t i = 0; i < FIELD_COUNT; i++)
+        if (t->field[i] && fields[i].read && !fields[i].read(t, fields[i].name, t->field[i]))
+            return false;
+    return report_unknown(t, t->root);
+}

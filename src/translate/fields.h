@@ -1,0 +1,23 @@
+/*
+ * The rules of single fields that live outside fields.c, and what a rule looks like.
+ */
+#ifndef TRANSLATE_FIELDS_H
+#define TRANSLATE_FIELDS_H
+
+#include "translate/translation.h"
+
+/* Reads one field that is present and not null. False: refused, the error is filled. */
+typedef bool field_rule(struct translation *t, const char *name, yyjson_val *v);
+
+field_rule user_read_name, user_read_safety_identifier, user_read_metadata;
+field_rule cache_read_options, cache_read_retention, cache_read_key, cache_read_top_level;
+
+/*
+ * The marker of a content part, message or block: its `cache_control` or
+ * `prompt_cache_breakpoint`. `path` names the object that may hold one.
+ */
+bool cache_has_marker(yyjson_val *holder);
+bool cache_read_marker(struct translation *t, const char *path, yyjson_val *holder,
+                       enum cache_ttl *ret);
+
+#endif

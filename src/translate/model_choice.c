@@ -1,0 +1,69 @@
+/*
+ * Which model serves this request, what it can do, and how much it will think.
+ */
+#include "translate/translation.h"
+
+static bool refuse_model(struct translation *t, struct str asked)
+{
+    api_error_set(t->err, 404, "invalid_request_error", "model_not_found", "model",
+                  "The model '%.*s' does not exist or you do not have access to it.",
+                  STR_ARG(asked));
+    return false;
+}
+
+/* The asked name, copied: it outlives the document. */
+static bool read_asked(struct translation *t)
+{
+    yyjson_val *v = t->field[FIELD_model];
+    struct str name = {0};
+    if (v && !want_string(t, "model", v, &name))
+        return false;
+    t->out->asked_model = arena_strdup(t->arena, name);
+    return t->out->asked_model.p || refuse_memory(t);
+}
+
+/*
+ * The model that stands in for a retired one does as that did: it does not think unasked, so that
+ * a small limit still gives text.
+ */
+static void settle_thinking(struct translation *t)
+{
+    const struct model_info *m = &t->model;
+    t->thinking_effort = m->thinks_by_default ? m->default_effort : EFFORT_NONE;
+    if (!t->is_succeeded || !m->thinks_by_default)
+        return;
+    t->is_thinking_off = m->thinking_disabled;
+    t->is_effort_low = !m->thinking_disabled && m->effort_low;
+    if (t->is_thinking_off)
+        t->thinking_effort = EFFORT_NONE;
+    else if (t->is_effort_low)
+        t->thinking_effort = EFFORT_LOW;
+}
+
+bool model_settle(struct translation *t)
+{
+    const struct tr_policy *p = t->policy;
+    if (!read_asked(t))
+        return false;
+    struct str asked = t->out->asked_model, served;
+    bool is_default = asked.n == 0;
+    if (is_default)
+        asked = p->default_model;
+    if (!tr_model_resolve(t->arena, t->models, p->model_aliases, p->model_succession, asked,
+                          &served, &t->is_succeeded)) {
+        if (!is_default || asked.n == 0)
+            return refuse_model(t, asked);
+        served = asked; /* the operator may know a model that nothing here does */
+        t->is_succeeded = false;
+    }
+    /* The list behind `models` may be replaced while the request is under way. */
+    t->out->model = arena_strdup(t->arena, served);
+    if (!t->out->model.p)
+        return refuse_memory(t);
+    tr_model_info(t->models, t->out->model, &t->model);
+    settle_thinking(t);
+    /* A successor is the operator's choice, so it is said but not refused in strict mode. */
+    if (t->is_succeeded && !is_default)
+        return report_add(t->arena, &t->report.modified, STR("model")) || refuse_memory(t);
+    return true;
+}

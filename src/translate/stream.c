@@ -1,0 +1,479 @@
+/*
+ * Anthropic's events -> the answer: reads the event stream (or one whole message), keeps usage and
+ * stop reason, and decides when the answer begins, ends or fails. What is said in between is
+ * answer.c's.
+ */
+#include "translate/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "translate/answer.h"
+#include "translate/sse.h"
+#include "translate/upstream_error.h"
+#include "translate/usage.h"
+
+/* Of an id, a model's name. */
+#define NAME_BYTES_MAX 512
+/* Of a refusal's explanation and category. */
+#define REFUSAL_BYTES_MAX (64u << 10)
+/* Chunks of a message that begins with content, before anything may go out. */
+#define EARLY_BYTES_MAX (64u << 20)
+
+struct tr_stream {
+    enum tr_state state;
+    bool is_begun;      /* message_start was seen */
+    bool has_bytes;     /* anything was seen */
+    const char *finish; /* finish_reason, once known */
+    struct sse sse;
+    struct answer answer;
+    struct buf early;       /* chunks made before the answer may begin */
+    struct tr_usage before; /* of upstream messages that ended, when one answer has several */
+    struct tr_usage now;    /* of the current one */
+    struct tr_usage total;
+    enum stop_reason stop;
+    const char *service_tier;
+    struct buf explanation, category; /* of a refusal */
+    struct buf model;
+    struct api_error *error; /* owned; NULL in TR_FAILED when there was no memory for it */
+};
+
+enum event_kind {
+    EVENT_UNNAMED,
+    EVENT_PING,
+    EVENT_MESSAGE_START,
+    EVENT_BLOCK_START,
+    EVENT_BLOCK_DELTA,
+    EVENT_BLOCK_STOP,
+    EVENT_MESSAGE_DELTA,
+    EVENT_MESSAGE_STOP,
+    EVENT_ERROR,
+    EVENT_UNKNOWN /* to be ignored: new ones may come at any time */
+};
+
+static const struct api_error no_memory_error = {
+    .status = 500, .type = "server_error", .message = "The server is out of memory."};
+
+struct tr_stream *tr_stream_create(const struct tr_stream_params *params)
+{
+    struct tr_stream *s = calloc(1, sizeof(*s));
+    if (!s)
+        return NULL;
+    sse_init(&s->sse);
+    buf_init(&s->early, EARLY_BYTES_MAX);
+    buf_init(&s->explanation, REFUSAL_BYTES_MAX);
+    buf_init(&s->category, REFUSAL_BYTES_MAX);
+    buf_init(&s->model, NAME_BYTES_MAX);
+    if (!answer_init(&s->answer, params)) {
+        tr_stream_destroy(s);
+        return NULL;
+    }
+    return s;
+}
+
+void tr_stream_destroy(struct tr_stream *s)
+{
+    if (!s)
+        return;
+    sse_done(&s->sse);
+    answer_done(&s->answer);
+    buf_done(&s->early);
+    buf_done(&s->explanation);
+    buf_done(&s->category);
+    buf_done(&s->model);
+    free(s->error);
+    free(s);
+}
+
+static bool is_over(const struct tr_stream *s)
+{
+    return s->state == TR_DONE || s->state == TR_FAILED;
+}
+
+enum tr_state tr_stream_fail(struct tr_stream *s, const struct api_error *why, struct buf *out)
+{
+    if (is_over(s))
+        return s->state;
+    s->error = malloc(sizeof(*s->error));
+    if (s->error)
+        *s->error = *why;
+    if (s->state == TR_FLOWING)
+        chunk_write_error(why, out);
+    s->state = TR_FAILED;
+    return s->state;
+}
+
+static void fail_with(struct tr_stream *s, const char *code, const char *message, struct buf *out)
+{
+    struct api_error e;
+    api_error_set(&e, 502, "server_error", code, NULL, "%s", message);
+    tr_stream_fail(s, &e, out);
+}
+
+static void fail_malformed(struct tr_stream *s, struct buf *out)
+{
+    fail_with(s, "bad_upstream_response", "The upstream's answer could not be read.", out);
+}
+
+/* Fails the stream if `err` says so. */
+static void check(struct tr_stream *s, enum answer_err err, struct buf *out)
+{
+    switch (err) {
+    case ANSWER_OK:
+        return;
+    case ANSWER_MALFORMED:
+        fail_malformed(s, out);
+        return;
+    case ANSWER_TOO_LARGE:
+        fail_with(s, "bad_upstream_response", "The upstream's answer is too large.", out);
+        return;
+    }
+}
+
+/*
+ * The role chunk, and with it the status line, waits for the second event of the upstream: until
+ * then an error can still be answered as what it is, or the request be tried again.
+ */
+static void begin_flow(struct tr_stream *s, struct buf *out)
+{
+    if (!s->is_begun || s->state != TR_WAITING || s->answer.whole)
+        return;
+    chunk_write_role(&s->answer.chunk, out);
+    buf_append_str(out, buf_str(&s->early));
+    buf_done(&s->early);
+    s->state = TR_FLOWING;
+}
+
+/* Where chunks go now. */
+static struct buf *sink(struct tr_stream *s, struct buf *out)
+{
+    return s->state == TR_WAITING ? &s->early : out;
+}
+
+static void read_usage(struct tr_stream *s, yyjson_val *usage)
+{
+    usage_read(&s->now, usage);
+    s->total = usage_sum(&s->before, &s->now);
+    struct str tier = json_str(json_get(usage, "service_tier"));
+    if (str_eq(tier, STR("priority")) || str_eq(json_str(json_get(usage, "speed")), STR("fast")))
+        s->service_tier = "priority";
+    else if (str_eq(tier, STR("standard")) || str_eq(tier, STR("batch")))
+        s->service_tier = "default";
+}
+
+static void keep(struct buf *to, struct str text)
+{
+    buf_reset(to);
+    buf_append_str(to, text); /* what does not fit is left out: the default text stands in */
+}
+
+/* `obj` says why the message ended, if it did: a message, or the delta of one. */
+static void read_stop(struct tr_stream *s, yyjson_val *obj)
+{
+    struct str reason = json_str(json_get(obj, "stop_reason"));
+    if (reason.n)
+        s->stop = finish_read(reason);
+    yyjson_val *details = json_get(obj, "stop_details");
+    if (details) {
+        keep(&s->explanation, json_str(json_get(details, "explanation")));
+        keep(&s->category, json_str(json_get(details, "category")));
+    }
+}
+
+static enum answer_err begin_message(struct tr_stream *s, yyjson_val *message, struct buf *out)
+{
+    if (s->is_begun) { /* the answer goes on in another message: same id, no new role */
+        s->before = s->total;
+        s->now = (struct tr_usage){0};
+        s->stop = STOP_NONE;
+        return answer_block_end(&s->answer, sink(s, out));
+    }
+    struct str id = json_str(json_get(message, "id"));
+    struct str model = json_str(json_get(message, "model"));
+    if (id.n > NAME_BYTES_MAX || model.n > NAME_BYTES_MAX)
+        return ANSWER_MALFORMED;
+    s->is_begun = true;
+    if (!buf_append_str(&s->model, model))
+        return ANSWER_TOO_LARGE;
+    return answer_begin(&s->answer, id, model);
+}
+
+/* A message at its start, or a whole one: some are complete from the start. */
+static enum answer_err take_message(struct tr_stream *s, yyjson_val *message, struct buf *out)
+{
+    if (!yyjson_is_obj(message))
+        return ANSWER_MALFORMED;
+    enum answer_err err = begin_message(s, message, out);
+    if (err)
+        return err;
+    read_usage(s, json_get(message, "usage"));
+    read_stop(s, message);
+    yyjson_val *content = json_get(message, "content"), *block;
+    size_t i, n;
+    yyjson_arr_foreach(content, i, n, block)
+    {
+        err = answer_block(&s->answer, (int64_t)i, block, sink(s, out));
+        if (!err)
+            err = answer_block_end(&s->answer, sink(s, out));
+        if (err)
+            return err;
+    }
+    return ANSWER_OK;
+}
+
+static void finish(struct tr_stream *s, struct buf *out)
+{
+    begin_flow(s, out);
+    struct answer_end end = {.reason = s->stop,
+                             .service_tier = s->service_tier,
+                             .explanation = buf_str(&s->explanation),
+                             .category = buf_str(&s->category),
+                             .usage = &s->total};
+    size_t at = out->len;
+    enum answer_err err = answer_finish(&s->answer, &end, out, &s->finish);
+    if (s->answer.whole && (err || out->failed))
+        out->len = at; /* half an object is none */
+    check(s, err, out);
+    if (!err)
+        s->state = TR_DONE;
+}
+
+static enum event_kind kind_of(struct str name)
+{
+    static const struct {
+        struct str name;
+        enum event_kind kind;
+    } kinds[] = {
+#define KIND(name, kind) {{name, sizeof(name) - 1}, kind}
+        KIND("content_block_delta", EVENT_BLOCK_DELTA),
+        KIND("content_block_start", EVENT_BLOCK_START),
+        KIND("content_block_stop", EVENT_BLOCK_STOP),
+        KIND("ping", EVENT_PING),
+        KIND("message_start", EVENT_MESSAGE_START),
+        KIND("message_delta", EVENT_MESSAGE_DELTA),
+        KIND("message_stop", EVENT_MESSAGE_STOP),
+        KIND("error", EVENT_ERROR),
+#undef KIND
+    };
+    for (size_t i = 0; i < PX_ARRAY_LEN(kinds); i++)
+        if (str_eq(name, kinds[i].name))
+            return kinds[i].kind;
+    return name.n ? EVENT_UNKNOWN : EVENT_UNNAMED;
+}
+
+static void take_error(struct tr_stream *s, struct str json, struct buf *out)
+{
+    struct tr_upstream_error e;
+    tr_upstream_error(0, json, &e);
+    tr_stream_fail(s, &e.error, out);
+}
+
+static enum answer_err take_block_start(struct tr_stream *s, yyjson_val *event, struct buf *out)
+{
+    int64_t index = -1;
+    json_to_int(json_get(event, "index"), &index);
+    return answer_block(&s->answer, index, json_get(event, "content_block"), out);
+}
+
+static enum answer_err take_delta(struct tr_stream *s, yyjson_val *event, struct buf *out)
+{
+    struct delta delta;
+    if (!delta_read(event, &delta))
+        return ANSWER_MALFORMED;
+    return answer_delta(&s->answer, &delta, out);
+}
+
+/* An event of a message that has begun. */
+static enum answer_err take_content(struct tr_stream *s, enum event_kind kind, yyjson_val *event,
+                                    struct buf *out)
+{
+    switch (kind) {
+    case EVENT_BLOCK_START:
+        return take_block_start(s, event, out);
+    case EVENT_BLOCK_DELTA:
+        return take_delta(s, event, out);
+    case EVENT_BLOCK_STOP:
+        return answer_block_end(&s->answer, out);
+    case EVENT_MESSAGE_DELTA:
+        read_usage(s, json_get(event, "usage"));
+        read_stop(s, json_get(event, "delta"));
+        return ANSWER_OK;
+    case EVENT_MESSAGE_STOP:
+        finish(s, out);
+        return ANSWER_OK;
+    case EVENT_UNNAMED:
+    case EVENT_PING:
+    case EVENT_MESSAGE_START:
+    case EVENT_ERROR:
+    case EVENT_UNKNOWN:
+        break;
+    }
+    return ANSWER_OK;
+}
+
+/* An event whose JSON is parsed; `kind` is what its name says. */
+static void take_parsed(struct tr_stream *s, enum event_kind kind, yyjson_val *event,
+                        struct buf *out)
+{
+    struct str type = json_str(json_get(event, "type"));
+    if (type.n && kind != EVENT_ERROR)
+        kind = kind_of(type);
+    if (kind == EVENT_PING)
+        return;
+    if (kind == EVENT_MESSAGE_START) {
+        check(s, take_message(s, json_get(event, "message"), out), out);
+        return;
+    }
+    begin_flow(s, out);
+    if (s->is_begun)
+        check(s, take_content(s, kind, event, out), out);
+}
+
+/* The events that need no tree; false = this one does. */
+static bool take_unparsed(struct tr_stream *s, enum event_kind kind, struct str data,
+                          struct buf *out)
+{
+    struct delta delta;
+    switch (kind) {
+    case EVENT_PING:
+        if (s->state == TR_FLOWING)
+            chunk_write_ping(out);
+        return true;
+    case EVENT_UNKNOWN:
+        begin_flow(s, out);
+        return true;
+    case EVENT_ERROR:
+        take_error(s, data, out);
+        return true;
+    case EVENT_UNNAMED:
+    case EVENT_BLOCK_DELTA:
+        if (!s->is_begun || s->answer.params->is_json_object || !delta_scan(data, &delta))
+            return false;
+        begin_flow(s, out);
+        check(s, answer_delta(&s->answer, &delta, out), out);
+        return true;
+    case EVENT_MESSAGE_START:
+    case EVENT_BLOCK_START:
+    case EVENT_BLOCK_STOP:
+    case EVENT_MESSAGE_DELTA:
+    case EVENT_MESSAGE_STOP:
+        break;
+    }
+    return false;
+}
+
+static void take_event(struct tr_stream *s, const struct sse_event *event, struct buf *out)
+{
+    enum event_kind kind = kind_of(event->name);
+    if (take_unparsed(s, kind, event->data, out))
+        return;
+    struct json_error json_error;
+    yyjson_doc *doc = json_parse(event->data, &json_error);
+    if (!doc) {
+        fail_malformed(s, out);
+        return;
+    }
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    bool is_error = str_eq(json_str(json_get(root, "type")), STR("error")) ||
+                    (kind == EVENT_UNNAMED && yyjson_is_obj(json_get(root, "error")));
+    if (is_error)
+        take_error(s, event->data, out);
+    else
+        take_parsed(s, kind, root, out);
+    yyjson_doc_free(doc);
+}
+
+/* What the caller cannot be given must not look like success. */
+static enum tr_state settle(struct tr_stream *s, struct buf *out)
+{
+    if ((out->failed || s->early.failed) && s->state != TR_FAILED) {
+        s->state = TR_WAITING; /* nothing more can be written: no error chunk either */
+        tr_stream_fail(s, &no_memory_error, out);
+    }
+    return s->state;
+}
+
+enum tr_state tr_stream_feed(struct tr_stream *s, struct str bytes, struct buf *out)
+{
+    struct sse_event event;
+    s->has_bytes |= bytes.n > 0;
+    while (!is_over(s)) {
+        enum sse_result result = sse_next(&s->sse, &bytes, &event);
+        if (result == SSE_MORE)
+            break;
+        if (result == SSE_EVENT)
+            take_event(s, &event, out);
+        else
+            fail_with(s, "bad_upstream_response", "An event of the upstream is too large.", out);
+    }
+    return settle(s, out);
+}
+
+static void take_whole(struct tr_stream *s, struct str json, yyjson_val *root, struct buf *out)
+{
+    struct str type = json_str(json_get(root, "type"));
+    if (str_eq(type, STR("error")) || json_get(root, "error")) {
+        take_error(s, json, out);
+        return;
+    }
+    if (!str_eq(type, STR("message"))) {
+        fail_malformed(s, out);
+        return;
+    }
+    check(s, take_message(s, root, out), out);
+    if (!is_over(s))
+        finish(s, out);
+}
+
+enum tr_state tr_stream_feed_message(struct tr_stream *s, struct str json, struct buf *out)
+{
+    if (is_over(s))
+        return s->state;
+    struct json_error json_error;
+    yyjson_doc *doc = json_parse(json, &json_error);
+    if (doc)
+        take_whole(s, json, yyjson_doc_get_root(doc), out);
+    else
+        fail_malformed(s, out);
+    yyjson_doc_free(doc);
+    return settle(s, out);
+}
+
+enum tr_state tr_stream_end(struct tr_stream *s, struct buf *out)
+{
+    if (is_over(s))
+        return s->state;
+    if (s->is_begun && s->stop != STOP_NONE)
+        finish(s, out);
+    else if (!s->is_begun && s->has_bytes)
+        fail_malformed(s, out);
+    else
+        fail_with(s, "upstream_disconnected",
+                  "The upstream closed the connection before the answer was complete.", out);
+    return settle(s, out);
+}
+
+enum tr_state tr_stream_state(const struct tr_stream *s)
+{
+    return s->state;
+}
+
+const struct api_error *tr_stream_error(const struct tr_stream *s)
+{
+    return s->error ? s->error : &no_memory_error;
+}
+
+const struct tr_usage *tr_stream_usage(const struct tr_stream *s)
+{
+    return &s->total;
+}
+
+struct str tr_stream_model(const struct tr_stream *s)
+{
+    return buf_str(&s->model);
+}
+
+struct str tr_stream_finish_reason(const struct tr_stream *s)
+{
+    return str_of(s->finish);
+}

@@ -1,0 +1,141 @@
+/*
+ * One request on its way from OpenAI's form to Anthropic's: what the files of the request side
+ * share. request.c drives; each step below reads some fields and leaves its findings here; body.c
+ * writes them. Nobody outside translate/ includes this.
+ */
+#ifndef TRANSLATE_TRANSLATION_H
+#define TRANSLATE_TRANSLATION_H
+
+#include "translate/report.h"
+#include "translate/request.h"
+#include "json/json.h"
+
+enum field {
+#define FIELD(name, read) FIELD_##name,
+#include "translate/fields.def"
+    FIELD_COUNT
+};
+
+/* How long a prompt cache marker asks for. */
+enum cache_ttl { CACHE_NONE, CACHE_5M, CACHE_1H };
+
+/* A text block of the upstream request. */
+struct block {
+    struct block *next;
+    struct str text;
+    enum cache_ttl cache;
+};
+
+struct blocks {
+    struct block *first, *last;
+};
+
+enum turn_role { TURN_USER, TURN_ASSISTANT, TURN_SYSTEM };
+
+/* A message of the upstream request. */
+struct turn {
+    struct turn *next;
+    enum turn_role role;
+    struct blocks blocks;
+};
+
+/* What the client asked of prompt caching. */
+struct cache_wish {
+    bool has_hint;      /* anything that says prompts will come again */
+    bool is_implicit;   /* prompt_cache_options.mode "implicit", or a top-level cache_control */
+    bool is_explicit;   /* prompt_cache_options.mode "explicit" */
+    enum cache_ttl ttl; /* of the automatic marker; CACHE_NONE: not said */
+};
+
+/* Numbers as the client wrote them; empty = not sent. */
+struct sampling {
+    struct str temperature, top_p, top_k;
+};
+
+/* What response_format asks for. */
+struct format {
+    struct buf schema;      /* transformed; owned; empty unless output_config.format is sent */
+    struct str instruction; /* for the end of `system`; empty = none */
+};
+
+struct translation {
+    struct arena *arena;
+    const struct tr_policy *policy;
+    const struct tr_models *models;
+    struct tr_request *out;
+    struct api_error *err;
+    struct report report;
+
+    yyjson_val *root;
+    yyjson_val *field[FIELD_COUNT]; /* as the client sent them; NULL = absent or null */
+
+    struct model_info model;
+    enum model_effort thinking_effort; /* how much it will think; EFFORT_NONE: not at all */
+    bool is_succeeded;                 /* `model` stands in for a retired one that did not think */
+    bool is_thinking_off;              /* send thinking: disabled */
+    bool is_effort_low;                /* send effort: low */
+
+    struct blocks system;
+    struct turn *turns, *last_turn;
+    bool has_assistant;
+    bool is_prefill; /* the last turn is an assistant's, for the model to continue */
+
+    struct cache_wish cache;
+    enum cache_ttl auto_cache; /* the top-level marker */
+    struct sampling sampling;
+    struct format format;
+    struct blocks stops; /* stop sequences */
+    struct blocks betas; /* names for the anthropic-beta header */
+    struct str user_id;
+    const char *service_tier; /* NULL = not sent */
+};
+
+/*
+ * Refusals: fill the error and return false. `param` is the path as the client wrote it.
+ */
+bool refuse(struct translation *t, const char *code, const char *param, const char *format, ...)
+    PX_PRINTF(4, 5);
+bool refuse_type(struct translation *t, const char *param, const char *expected, yyjson_val *got);
+bool refuse_missing(struct translation *t, const char *param);
+bool refuse_memory(struct translation *t);
+/* A path in the arena; "" without memory. */
+const char *path_of(struct translation *t, const char *format, ...) PX_PRINTF(2, 3);
+
+/*
+ * Losses: named in a header of the answer or, in strict mode, refused. `param` may be any text from
+ * outside.
+ */
+bool ignore_param(struct translation *t, struct str param);
+/* The same for what is listed as `name` but stands at `path`. */
+bool ignore_at(struct translation *t, const char *path, struct str name);
+/* `what` says the new value: "temperature=1.0(clamped)"; it begins with the parameter's name. */
+bool modify_param(struct translation *t, const char *code, const char *param, const char *format,
+                  ...) PX_PRINTF(4, 5);
+
+/* False without memory. */
+bool blocks_add(struct translation *t, struct blocks *to, struct str text, enum cache_ttl cache);
+/* Moves all of `from` behind `to`; `from` is empty then. */
+void blocks_move(struct blocks *to, struct blocks *from);
+
+/* Type checks: refuse with invalid_type unless `v` is one. */
+bool want_string(struct translation *t, const char *param, yyjson_val *v, struct str *ret);
+bool want_bool(struct translation *t, const char *param, yyjson_val *v, bool *ret);
+bool want_int(struct translation *t, const char *param, yyjson_val *v, int64_t *ret);
+bool want_number(struct translation *t, const char *param, yyjson_val *v, double *ret);
+bool want_object(struct translation *t, const char *param, yyjson_val *v);
+bool want_array(struct translation *t, const char *param, yyjson_val *v);
+
+/* Finds the known fields of `root`. */
+void fields_collect(struct translation *t, yyjson_val *root);
+
+/* The steps, in the order in which request.c takes them. */
+bool model_settle(struct translation *t);      /* model.c's answer for this request */
+bool fields_read(struct translation *t);       /* every known field by its rule */
+bool format_read(struct translation *t);       /* response_format */
+bool messages_read(struct translation *t);     /* system and messages */
+bool max_tokens_settle(struct translation *t); /* the limit, with room for thinking */
+bool sampling_settle(struct translation *t);   /* sampling and the API version */
+bool cache_settle(struct translation *t);      /* prompt cache markers */
+bool body_write(struct translation *t);
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * Anthropic's usage objects -> OpenAI's. Anthropic counts cached input apart from the rest, OpenAI
+ * counts it in.
+ */
+#include "translate/usage.h"
+
+#include <inttypes.h>
+
+static void read_count(int64_t *count, yyjson_val *obj, const char *name)
+{
+    int64_t v;
+    if (json_to_int(json_get(obj, name), &v) && v >= 0 && v <= USAGE_TOKENS_MAX)
+        *count = v;
+}
+
+void usage_read(struct tr_usage *u, yyjson_val *usage)
+{
+    read_count(&u->input, usage, "input_tokens");
+    read_count(&u->cache_write, usage, "cache_creation_input_tokens");
+    read_count(&u->cache_read, usage, "cache_read_input_tokens");
+    read_count(&u->output, usage, "output_tokens");
+    read_count(&u->thinking, json_get(usage, "output_tokens_details"), "thinking_tokens");
+}
+
+struct tr_usage usage_sum(const struct tr_usage *a, const struct tr_usage *b)
+{
+    return (struct tr_usage){
+        .input = a->input + b->input,
+        .cache_write = a->cache_write + b->cache_write,
+        .cache_read = a->cache_read + b->cache_read,
+        .output = a->output + b->output,
+        .thinking = a->thinking + b->thinking,
+    };
+}
+
+bool usage_write(const struct tr_usage *u, struct buf *out)
+{
+    int64_t prompt = u->input + u->cache_write + u->cache_read;
+    return buf_printf(
+        out,
+        "{\"prompt_tokens\":%" PRId64 ",\"completion_tokens\":%" PRId64 ",\"total_tokens\":%" PRId64
+        ",\"prompt_tokens_details\":{\"cached_tokens\":%" PRId64 ",\"cache_write_tokens\":%" PRId64
+        "},\"completion_tokens_details\":{\"reasoning_tokens\":%" PRId64 "}}",
+        prompt, u->output, prompt + u->output, u->cache_read, u->cache_write, u->thinking);
+}

@@ -1,5 +1,5 @@
 /*
- * Starts the server with these settings and waits for its end.
+ * Starts the server, says where it listens, and waits for its end.
  */
 #include "cli/run_server.h"
 
@@ -53,15 +53,15 @@ int run_server(const struct config *c, bool is_demo)
 {
     char why[512] = "";
     const struct server_options options = {.config = c, .is_demo = is_demo};
-    log_settings(c);
-    warn_of_few_files(c);
-    /* The server logs where it listens, once it does. */
     struct server *server = server_start(&options, why, sizeof(why));
     if (!server) {
         setup_complain("%s", why);
         return CLI_USAGE;
     }
+    log_settings(c);
+    warn_of_few_files(c);
     server_run(server);
     server_destroy(server);
+    log_line(LOG_INFO, "stopped", LOG_Z("host", c->host));
     return CLI_OK;
 }

@@ -84,7 +84,7 @@ static const struct entry entries[] = {
     {"no_request_id", KIND_FLAG, AT(no_request_id), 0, NULL},
 };
 
-static const char block_names[] = "text empty think redacted search result tool unknown";
+static const char block_names[] = "text empty think redacted search result tool cited unknown";
 
 size_t directives_count(void)
 {

@@ -707,6 +707,30 @@ static void release_body(struct probe *p)
     early_body = NULL;
 }
 
+static void refuse_and_close(struct h1_peer *p, struct str text)
+{
+    (void)text;
+    peer_say(p, "HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\nconnection: close\r\n\r\nbig");
+    peer_close(p); /* with bytes unread: the client is sent a reset */
+}
+
+static void test_answer_and_reset_before_the_body_is_sent(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct probe p = {.in_head = release_body};
+    early_body = calloc(1, BIG_BYTES);
+    assert_non_null(early_body);
+    begin(&f, refuse_and_close);
+    f.server.answers_heads = true;
+    world_connect(&f.world);
+    probe_start(&p, &f.world, "/", (struct str){early_body, BIG_BYTES});
+    run_until(&f.world, probe_is_over, &p);
+    assert_answer(&p, 413, "big");
+    probe_done(&p);
+    finish(&f);
+}
+
 static void test_answer_before_the_body_is_sent(void **state)
 {
     (void)state;
@@ -997,6 +1021,7 @@ int main(void)
         cmocka_unit_test(test_bytes_nobody_asked_for),
         cmocka_unit_test(test_big_upload_to_a_slow_reader),
         cmocka_unit_test(test_answer_before_the_body_is_sent),
+        cmocka_unit_test(test_answer_and_reset_before_the_body_is_sent),
         cmocka_unit_test(test_paused_reader),
         cmocka_unit_test(test_paused_over_the_end),
         cmocka_unit_test(test_cancel_in_callbacks),

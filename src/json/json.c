@@ -87,7 +87,7 @@ yyjson_val *json_get_n(yyjson_val *obj, struct str name)
 {
     size_t i, max;
     yyjson_val *key, *v, *last = NULL;
-    if (!yyjson_is_obj(obj)) /* the macro below steps off a null pointer */
+    if (!yyjson_is_obj(obj)) /* the loop would step from a null pointer */
         return NULL;
     yyjson_obj_foreach(obj, i, max, key, v)
     {

@@ -235,6 +235,32 @@ static void test_streaming_changes_nothing_upstream(void **state)
     arena_done(&arena);
 }
 
+/* A schema made to be walked for ever: it is not expressible, which is found out quickly. */
+static void test_a_hostile_schema_is_cheap(void **state)
+{
+    (void)state;
+    struct buf b;
+    struct arena arena;
+    struct tr_request req;
+    struct api_error err;
+    buf_init(&b, 16 * MB);
+    arena_init(&arena, 64 * MB);
+    buf_append_z(&b,
+                 "{\"model\":\"claude-opus-5-5\",\"messages\":[{\"role\":\"user\",\"content\":"
+                 "\"U\"}],\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":"
+                 "\"n\",\"schema\":{\"type\":\"object\",\"properties\":{\"a\":");
+    repeat(&b, "{\"allOf\":[{\"type\":\"string\"},", 50);
+    buf_append_z(&b, "{\"type\":\"string\"}");
+    repeat(&b, ",{\"type\":\"string\"}", 400000);
+    repeat(&b, "]}", 50);
+    buf_append_z(&b, "}}}}}");
+    assert_true(tr_request(&arena, &documented, NULL, buf_str(&b), &req, &err));
+    assert_true(req.is_best_effort_format && !req.is_structured);
+    buf_done(&req.body);
+    arena_done(&arena);
+    buf_done(&b);
+}
+
 /* The result owns its strings: the client's body may be gone before it is used. */
 static void test_nothing_points_into_the_body(void **state)
 {
@@ -339,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_no_room_for_the_body),
         cmocka_unit_test(test_appending_keeps_the_prefix),
         cmocka_unit_test(test_streaming_changes_nothing_upstream),
+        cmocka_unit_test(test_a_hostile_schema_is_cheap),
         cmocka_unit_test(test_nothing_points_into_the_body),
         cmocka_unit_test(test_estimate),
         cmocka_unit_test(test_error_object),

@@ -60,8 +60,6 @@ int run_server(const struct config *c, bool is_demo)
     }
     log_settings(c);
     warn_of_few_files(c);
-    log_line(LOG_INFO, "listening", LOG_Z("host", c->host), LOG_I("port", server_port(server)),
-             LOG_Z("version", CLI_VERSION));
     server_run(server);
     server_destroy(server);
     log_line(LOG_INFO, "stopped", LOG_Z("host", c->host));

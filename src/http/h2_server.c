@@ -19,10 +19,10 @@
 struct head_reader {
     struct arena arena;
     struct h2_request_head head;
-    struct h2_header headers[H2_HEADERS_MAX];
+    struct h2_header headers[H2_SERVER_HEADERS_MAX];
 };
 
-struct h2_stream {
+struct h2_inbound {
     struct list node;
     struct list drained_node; /* in server.drained while on_drain is due */
     struct h2_server *server;
@@ -34,7 +34,7 @@ struct h2_stream {
     bool is_told;    /* on_request_head was called: on_close is owed */
     bool is_ended;   /* the answer is whole */
     bool is_sent;    /* and its last byte was taken */
-    bool is_deferred; /* nghttp2 waits for h2_stream_write */
+    bool is_deferred; /* nghttp2 waits for h2_inbound_write */
     bool is_dropped; /* reset by us: freed when nghttp2 closes it, without on_close */
 };
 
@@ -48,7 +48,7 @@ struct h2_server {
     size_t n_streams;
 };
 
-static void free_reader(struct h2_stream *st)
+static void free_reader(struct h2_inbound *st)
 {
     if (!st->reader)
         return;
@@ -57,7 +57,7 @@ static void free_reader(struct h2_stream *st)
     st->reader = NULL;
 }
 
-static void free_stream(struct h2_stream *st)
+static void free_stream(struct h2_inbound *st)
 {
     list_remove(&st->node);
     list_remove(&st->drained_node);
@@ -67,7 +67,7 @@ static void free_stream(struct h2_stream *st)
     free(st);
 }
 
-static struct h2_stream *stream_of(nghttp2_session *session, int32_t id)
+static struct h2_inbound *stream_of(nghttp2_session *session, int32_t id)
 {
     return nghttp2_session_get_stream_user_data(session, id);
 }
@@ -79,16 +79,16 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     struct h2_server *s = arg;
     if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
-    struct h2_stream *st = calloc(1, sizeof(*st));
+    struct h2_inbound *st = calloc(1, sizeof(*st));
     struct head_reader *reader = calloc(1, sizeof(*reader));
     if (!st || !reader) {
         free(st);
         free(reader);
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* nghttp2 refuses this stream */
     }
-    arena_init(&reader->arena, H2_HEAD_BYTES_MAX);
+    arena_init(&reader->arena, H2_SERVER_HEAD_BYTES_MAX);
     reader->head.headers = reader->headers;
-    *st = (struct h2_stream){.server = s, .id = frame->hd.stream_id, .reader = reader};
+    *st = (struct h2_inbound){.server = s, .id = frame->hd.stream_id, .reader = reader};
     buf_init(&st->out, s->options.stream_buffer_bytes);
     list_append(&s->streams, &st->node);
     list_init(&st->drained_node);
@@ -113,7 +113,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
                      void *arg)
 {
     (void)flags, (void)arg;
-    struct h2_stream *st = stream_of(session, frame->hd.stream_id);
+    struct h2_inbound *st = stream_of(session, frame->hd.stream_id);
     if (!st || !st->reader)
         return 0; /* trailers: nobody asks for them */
     struct head_reader *r = st->reader;
@@ -128,7 +128,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         *pseudo = v;
     else if (n.n && n.p[0] == ':')
         return 0;
-    else if (r->head.n_headers < H2_HEADERS_MAX)
+    else if (r->head.n_headers < H2_SERVER_HEADERS_MAX)
         r->headers[r->head.n_headers++] = (struct h2_header){n, v};
     else
         r->head.is_too_large = true;
@@ -140,7 +140,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     struct h2_server *s = arg;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
-    struct h2_stream *st = stream_of(session, frame->hd.stream_id);
+    struct h2_inbound *st = stream_of(session, frame->hd.stream_id);
     if (!st || st->is_dropped)
         return 0;
     if (st->reader) {
@@ -159,7 +159,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
 {
     (void)flags;
     struct h2_server *s = arg;
-    struct h2_stream *st = stream_of(session, id);
+    struct h2_inbound *st = stream_of(session, id);
     if (st && !st->is_dropped && n > 0)
         s->cb->on_body(s->arg, st, (const char *)p, n);
     return 0;
@@ -168,13 +168,13 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
 static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error_code, void *arg)
 {
     struct h2_server *s = arg;
-    struct h2_stream *st = stream_of(session, id);
+    struct h2_inbound *st = stream_of(session, id);
     if (!st)
         return 0;
     nghttp2_session_set_stream_user_data(session, id, NULL);
     if (st->is_told && !st->is_dropped) {
         bool is_whole = st->is_sent && error_code == NGHTTP2_NO_ERROR;
-        s->cb->on_close(s->arg, st, is_whole ? H2_DONE : H2_RESET);
+        s->cb->on_close(s->arg, st, is_whole ? H2_INBOUND_DONE : H2_INBOUND_RESET);
     }
     free_stream(st);
     return 0;
@@ -185,8 +185,8 @@ static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *to, size
                          uint32_t *data_flags, nghttp2_data_source *source, void *arg)
 {
     (void)session, (void)id, (void)arg;
-    struct h2_stream *st = source->ptr;
-    size_t waiting = h2_stream_waiting(st);
+    struct h2_inbound *st = source->ptr;
+    size_t waiting = h2_inbound_waiting(st);
     size_t n = waiting < size ? waiting : size;
     if (n > 0)
         memcpy(to, st->out.data + st->out_sent, n);
@@ -229,7 +229,7 @@ static bool open_session(struct h2_server *s)
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, s->options.max_streams},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, s->options.stream_window_bytes},
-        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_HEAD_BYTES_MAX},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_SERVER_HEAD_BYTES_MAX},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
     uint64_t window = (uint64_t)s->options.stream_window_bytes * CONNECTION_WINDOW_FACTOR;
@@ -264,15 +264,15 @@ void h2_server_destroy(struct h2_server *s)
     /* nghttp2_session_del reports no stream: they are told here. */
     LIST_EACH(&s->streams, it, next)
     {
-        struct h2_stream *st = LIST_OF(it, struct h2_stream, node);
+        struct h2_inbound *st = LIST_OF(it, struct h2_inbound, node);
         if (st->is_told && !st->is_dropped) {
             st->is_dropped = true; /* whatever on_close calls finds a stream that is gone */
-            s->cb->on_close(s->arg, st, H2_LOST);
+            s->cb->on_close(s->arg, st, H2_INBOUND_LOST);
         }
     }
     nghttp2_session_del(s->session);
     LIST_EACH(&s->streams, it2, next2)
-        free_stream(LIST_OF(it2, struct h2_stream, node));
+        free_stream(LIST_OF(it2, struct h2_inbound, node));
     free(s);
 }
 
@@ -286,7 +286,7 @@ static bool tell_drained(struct h2_server *s)
 {
     bool told = false;
     while (!list_is_empty(&s->drained)) {
-        struct h2_stream *st = LIST_OF(s->drained.next, struct h2_stream, drained_node);
+        struct h2_inbound *st = LIST_OF(s->drained.next, struct h2_inbound, drained_node);
         list_remove(&st->drained_node);
         if (st->is_dropped || st->is_ended || !s->cb->on_drain)
             continue;
@@ -331,17 +331,17 @@ size_t h2_server_open_streams(const struct h2_server *s)
 
 /* --- streams ----------------------------------------------------------------------------------- */
 
-void h2_stream_set_arg(struct h2_stream *st, void *arg)
+void h2_inbound_set_arg(struct h2_inbound *st, void *arg)
 {
     st->arg = arg;
 }
 
-void *h2_stream_arg(const struct h2_stream *st)
+void *h2_inbound_arg(const struct h2_inbound *st)
 {
     return st->arg;
 }
 
-int32_t h2_stream_id(const struct h2_stream *st)
+int32_t h2_inbound_id(const struct h2_inbound *st)
 {
     return st->id;
 }
@@ -357,7 +357,7 @@ static nghttp2_nv make_nv(struct str name, struct str value)
     };
 }
 
-bool h2_stream_respond(struct h2_stream *st, int status, const struct h2_header *headers, size_t n,
+bool h2_inbound_respond(struct h2_inbound *st, int status, const struct h2_header *headers, size_t n,
                        bool has_body)
 {
     nghttp2_nv nv[RESPONSE_HEADERS_MAX + 1];
@@ -375,7 +375,7 @@ bool h2_stream_respond(struct h2_stream *st, int status, const struct h2_header 
                                    has_body ? &provider : NULL) == 0;
 }
 
-static void resume(struct h2_stream *st)
+static void resume(struct h2_inbound *st)
 {
     if (!st->is_deferred)
         return;
@@ -383,7 +383,7 @@ static void resume(struct h2_stream *st)
     nghttp2_session_resume_data(st->server->session, st->id);
 }
 
-bool h2_stream_write(struct h2_stream *st, const void *p, size_t n)
+bool h2_inbound_write(struct h2_inbound *st, const void *p, size_t n)
 {
     if (st->is_dropped || st->is_ended)
         return false;
@@ -397,12 +397,12 @@ bool h2_stream_write(struct h2_stream *st, const void *p, size_t n)
     return true;
 }
 
-size_t h2_stream_waiting(const struct h2_stream *st)
+size_t h2_inbound_waiting(const struct h2_inbound *st)
 {
     return st->out.len - st->out_sent;
 }
 
-void h2_stream_end(struct h2_stream *st)
+void h2_inbound_end(struct h2_inbound *st)
 {
     if (st->is_dropped || st->is_ended)
         return;
@@ -410,7 +410,7 @@ void h2_stream_end(struct h2_stream *st)
     resume(st);
 }
 
-void h2_stream_reset(struct h2_stream *st, uint32_t error_code)
+void h2_inbound_reset(struct h2_inbound *st, uint32_t error_code)
 {
     if (st->is_dropped)
         return;

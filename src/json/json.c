@@ -9,28 +9,55 @@
 
 #include "base/utf8.h"
 
-/*
- * Whether brackets nest at most JSON_DEPTH_MAX deep. A scan, so that hostile depth costs nothing;
- * text that is not JSON is left to the parser.
- */
-static bool depth_is_fine(struct str s)
+/* Offset of the quote that ends the string beginning at `i`; s.n when there is none. */
+static size_t string_end(struct str s, size_t i)
 {
-    size_t depth = 0;
-    bool in_string = false;
+    for (;;) {
+        const char *quote = memchr(s.p + i, '"', s.n - i);
+        if (!quote)
+            return s.n;
+        size_t at = (size_t)(quote - s.p), slashes = 0;
+        while (at - slashes > i && s.p[at - slashes - 1] == '\\')
+            slashes++;
+        if (slashes % 2 == 0)
+            return at;
+        i = at + 1;
+    }
+}
+
+/*
+ * Whether the document keeps the limits on depth and number of values. A scan, so that a hostile
+ * one costs no memory; text that is not JSON is left to the parser.
+ */
+static bool is_within_limits(struct str s, struct json_error *err)
+{
+    size_t depth = 0, values = 1;
     for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = false;
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '[' || c == '{') {
-            if (++depth > JSON_DEPTH_MAX)
+        switch (s.p[i]) {
+        case '"':
+            i = string_end(s, i + 1);
+            break;
+        case '[':
+        case '{':
+            values++;
+            if (++depth > JSON_DEPTH_MAX) {
+                *err = (struct json_error){i, "the document is nested too deeply"};
                 return false;
-        } else if ((c == ']' || c == '}') && depth > 0) {
-            depth--;
+            }
+            break;
+        case ']':
+        case '}':
+            depth -= depth > 0;
+            break;
+        case ',':
+        case ':':
+            if (++values > JSON_VALUES_MAX) {
+                *err = (struct json_error){i, "the document holds too many values"};
+                return false;
+            }
+            break;
+        default:
+            break;
         }
     }
     return true;
@@ -38,10 +65,8 @@ static bool depth_is_fine(struct str s)
 
 yyjson_doc *json_parse(struct str text, struct json_error *err)
 {
-    if (!depth_is_fine(text)) {
-        *err = (struct json_error){0, "the document is nested too deeply"};
+    if (!is_within_limits(text, err))
         return NULL;
-    }
     yyjson_read_err e = {0};
     /* yyjson takes a non-const pointer but writes only with YYJSON_READ_INSITU. */
     yyjson_doc *doc =

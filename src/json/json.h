@@ -18,6 +18,8 @@
 
 /* Deeper documents are refused before they are parsed: our own walks recurse. */
 #define JSON_DEPTH_MAX 128
+/* The parser takes 16 bytes for each: 32 MB of "[0,0,..." would become 256. */
+#define JSON_VALUES_MAX 2000000
 
 struct json_error {
     size_t offset;       /* byte at which it was noticed */

@@ -11,7 +11,7 @@
 #define OUT_WAITING_MAX   262144 /* on the connection; beyond it frames stay in the session */
 #define WINDOW_BYTES      (1024u * 1024)
 #define STREAMS_DEFAULT   250    /* what the API admits */
-#define HEAD_ARENA_BYTES  (4 * H2_HEAD_BYTES_MAX)
+#define HEAD_ARENA_BYTES  (4 * H2_SERVER_HEAD_BYTES_MAX)
 #define RESET_INTERNAL    2      /* INTERNAL_ERROR */
 
 struct conn_h2 {
@@ -23,7 +23,7 @@ struct conn_h2 {
 /* One stream. */
 struct call {
     struct conn_h2 *h;
-    struct h2_stream *stream;
+    struct h2_inbound *stream;
     struct exchange *exchange;
     struct arena arena; /* the request's head, until it is whole */
     struct exchange_request request;
@@ -75,14 +75,14 @@ static void io_head(void *arg, int status, const struct exchange_header *headers
         int len = snprintf(digits, sizeof(digits), "%lld", (long long)content_length);
         h[n++] = (struct h2_header){STR("content-length"), {digits, (size_t)len}};
     }
-    h2_stream_respond(c->stream, status, h, n, true);
+    h2_inbound_respond(c->stream, status, h, n, true);
     flush_later(c->h);
 }
 
 static void io_body(void *arg, const char *p, size_t n)
 {
     struct call *c = arg;
-    h2_stream_write(c->stream, p, n);
+    h2_inbound_write(c->stream, p, n);
     flush_later(c->h);
 }
 
@@ -90,7 +90,7 @@ static void io_end(void *arg)
 {
     struct call *c = arg;
     c->exchange = NULL;
-    h2_stream_end(c->stream);
+    h2_inbound_end(c->stream);
     flush_later(c->h);
 }
 
@@ -106,8 +106,8 @@ static void io_abort(void *arg)
     struct call *c = arg;
     struct conn_h2 *h = c->h;
     flush(h); /* what was said before the break goes out before it */
-    h2_stream_set_arg(c->stream, NULL);
-    h2_stream_reset(c->stream, RESET_INTERNAL);
+    h2_inbound_set_arg(c->stream, NULL);
+    h2_inbound_reset(c->stream, RESET_INTERNAL);
     free_call(c);
     flush_later(h);
 }
@@ -115,7 +115,7 @@ static void io_abort(void *arg)
 static size_t io_waiting(void *arg)
 {
     struct call *c = arg;
-    return h2_stream_waiting(c->stream);
+    return h2_inbound_waiting(c->stream);
 }
 
 static const struct exchange_io io = {io_head, io_body, io_end, io_abort, io_waiting};
@@ -135,18 +135,18 @@ static void start_exchange(struct call *c)
     c->request = (struct exchange_request){0};
     if (c->exchange)
         return;
-    h2_stream_reset(c->stream, RESET_INTERNAL);
+    h2_inbound_reset(c->stream, RESET_INTERNAL);
     free_call(c);
 }
 
-static void on_request_head(void *arg, struct h2_stream *st, const struct h2_request_head *head)
+static void on_request_head(void *arg, struct h2_inbound *st, const struct h2_request_head *head)
 {
     struct conn_h2 *h = arg;
     struct call *c = calloc(1, sizeof(*c));
     if (!c || head->is_too_large) {
         free(c);
-        h2_stream_set_arg(st, NULL);
-        h2_stream_respond(st, 431, NULL, 0, false);
+        h2_inbound_set_arg(st, NULL);
+        h2_inbound_respond(st, 431, NULL, 0, false);
         return;
     }
     arena_init(&c->arena, HEAD_ARENA_BYTES);
@@ -161,13 +161,13 @@ static void on_request_head(void *arg, struct h2_stream *st, const struct h2_req
                                            .target = arena_strdup(&c->arena, head->path),
                                            .headers = headers,
                                            .n_headers = headers ? head->n_headers : 0};
-    h2_stream_set_arg(st, c);
+    h2_inbound_set_arg(st, c);
 }
 
-static void on_body(void *arg, struct h2_stream *st, const char *p, size_t n)
+static void on_body(void *arg, struct h2_inbound *st, const char *p, size_t n)
 {
     (void)arg;
-    struct call *c = h2_stream_arg(st);
+    struct call *c = h2_inbound_arg(st);
     if (!c || c->is_started || buf_append(&c->body, p, n))
         return;
     c->request.is_too_large = true;
@@ -175,26 +175,26 @@ static void on_body(void *arg, struct h2_stream *st, const char *p, size_t n)
     start_exchange(c);
 }
 
-static void on_end(void *arg, struct h2_stream *st)
+static void on_end(void *arg, struct h2_inbound *st)
 {
     (void)arg;
-    struct call *c = h2_stream_arg(st);
+    struct call *c = h2_inbound_arg(st);
     if (c && !c->is_started)
         start_exchange(c);
 }
 
-static void on_drain(void *arg, struct h2_stream *st)
+static void on_drain(void *arg, struct h2_inbound *st)
 {
     (void)arg;
-    struct call *c = h2_stream_arg(st);
+    struct call *c = h2_inbound_arg(st);
     if (c && c->exchange)
         exchange_drained(c->exchange);
 }
 
-static void on_close(void *arg, struct h2_stream *st, enum h2_close why)
+static void on_close(void *arg, struct h2_inbound *st, enum h2_close why)
 {
     (void)arg, (void)why;
-    struct call *c = h2_stream_arg(st);
+    struct call *c = h2_inbound_arg(st);
     if (!c)
         return;
     if (c->exchange)

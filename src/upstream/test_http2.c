@@ -5,9 +5,12 @@
  */
 #include "upstream/test_h2_server.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "upstream/call.h"
 #include "upstream/connection.h"
@@ -875,7 +878,7 @@ static void test_destroy_in_callbacks(void **state)
     for (int i = 0; i < 4; i++) {
         static struct probe p[40];
         struct fixture f;
-        begin(&f, i == 3 ? refuse : answer_thousand);
+        begin(&f, i == 3 ? refuse : answer_whole);
         f.server.max_concurrent = 5;
         f.world.settings.max_connections = 3;
         world_connect(&f.world);
@@ -890,7 +893,6 @@ static void test_destroy_in_callbacks(void **state)
             p[k].in_end = i >= 2 ? destroy_there : NULL;
             probe_start_with(&p[k], &f.world, &r);
         }
-        f.server.on_request = i == 3 ? refuse : answer_whole;
         struct probes all = {p, PX_ARRAY_LEN(p)};
         run_until(&f.world, probes_are_over, &all);
         run_for(&f.world, 20);
@@ -967,6 +969,63 @@ static void test_untrusted_certificate(void **state)
     expect_no_trust(CERT_GOOD, false, "self-signed");
 }
 
+/* HTTP/1.1 where ALPN does not give h2 ------------------------------------------------------- */
+
+/* `openssl s_server -www`: knows no ALPN, answers a GET with a page and closes. */
+static pid_t start_s_server(int *ret_port)
+{
+    int out[2];
+    assert_int_equal(pipe(out), 0);
+    const char *cert = cert_path(CERT_GOOD);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        dup2(out[1], STDOUT_FILENO);
+        execlp("openssl", "openssl", "s_server", "-www", "-accept", "127.0.0.1:0", "-cert", cert,
+               "-key", cert, (char *)NULL);
+        _exit(127);
+    }
+    close(out[1]);
+    FILE *f = fdopen(out[0], "r");
+    assert_non_null(f);
+    char line[256];
+    *ret_port = 0;
+    while (*ret_port == 0 && fgets(line, sizeof(line), f))
+        if (sscanf(line, "ACCEPT 127.0.0.1:%d", ret_port) != 1)
+            *ret_port = 0;
+    fclose(f);
+    return pid;
+}
+
+static void test_http1_over_tls(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct probe p[3] = {{0}};
+    int port;
+    pid_t pid = start_s_server(&port);
+    assert_true(port > 0);
+    begin(&f, answer_whole);
+    world_aim(&f.world, "https://localhost", port);
+    world_connect(&f.world);
+    struct upstream_request r = {.method = STR("GET"), .path = STR("/"), .idle_timeout_ms = 4000};
+    for (size_t i = 0; i < PX_ARRAY_LEN(p); i++)
+        probe_start_with(&p[i], &f.world, &r);
+    struct probes all = {p, PX_ARRAY_LEN(p)};
+    run_until(&f.world, probes_are_over, &all);
+    kill(pid, SIGTERM);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    for (size_t i = 0; i < PX_ARRAY_LEN(p); i++) {
+        if (p[i].n_fails)
+            fail_msg("failed: %d %s", (int)p[i].why, p[i].detail);
+        assert_int_equal(p[i].status, 200);
+        assert_true(buf_append_char(&p[i].body, '\0'));
+        assert_non_null(strstr(p[i].body.data, "s_server"));
+        probe_done(&p[i]);
+    }
+    finish(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1004,6 +1063,7 @@ int main(void)
         cmocka_unit_test(test_expired_certificate),
         cmocka_unit_test(test_certificate_for_another_name),
         cmocka_unit_test(test_untrusted_certificate),
+        cmocka_unit_test(test_http1_over_tls),
     };
     return cmocka_run_group_tests(tests, NULL, certs_remove);
 }

@@ -123,5 +123,5 @@ void conn_accept(void *worker, int fd)
 void conn_close_all(struct sim_worker *w)
 {
     LIST_EACH(&w->conns, it, next)
-        conn_close(LIST_OF(it, struct conn, node));
+    conn_close(LIST_OF(it, struct conn, node));
 }

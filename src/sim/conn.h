@@ -23,8 +23,8 @@ struct conn_h2;
 struct conn {
     struct sim_worker *w;
     struct channel channel;
-    struct list node;    /* in worker.conns */
-    struct conn_h1 *h1;  /* one of the two, once it is known which */
+    struct list node;   /* in worker.conns */
+    struct conn_h1 *h1; /* one of the two, once it is known which */
     struct conn_h2 *h2;
     struct timer linger; /* bounds the wait of channel_close_after_flush */
     struct loop_job free_job;

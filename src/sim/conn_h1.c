@@ -286,12 +286,17 @@ struct conn_h1 *conn_h1_create(struct conn *c)
     return h;
 }
 
+void conn_h1_gone(struct conn_h1 *h)
+{
+    if (h->exchange)
+        exchange_gone(h->exchange);
+    h->exchange = NULL;
+}
+
 void conn_h1_destroy(struct conn_h1 *h)
 {
     if (!h)
         return;
-    if (h->exchange)
-        exchange_gone(h->exchange);
     h1_destroy(h->parser);
     arena_done(&h->arena);
     buf_done(&h->body);

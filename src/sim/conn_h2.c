@@ -38,6 +38,8 @@ static void flush(void *arg)
 {
     struct conn_h2 *h = arg;
     struct channel *channel = &h->conn->channel;
+    if (h->conn->is_closed)
+        return;
     struct buf out;
     buf_init(&out, OUTPUT_BYTES * 4);
     while (!h->conn->is_closed && channel_waiting(channel) < OUT_WAITING_MAX) {
@@ -59,7 +61,8 @@ static void flush(void *arg)
 
 static void flush_later(struct conn_h2 *h)
 {
-    loop_defer(h->conn->w->loop, &h->flush_job);
+    if (!h->conn->is_closed) /* else the connection's end is put off already, and comes first */
+        loop_defer(h->conn->w->loop, &h->flush_job);
 }
 
 /* --- answers -----------------------------------------------------------------------------------

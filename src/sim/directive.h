@@ -35,6 +35,7 @@ enum block_kind {
     BLOCK_SEARCH, /* server_tool_use */
     BLOCK_RESULT, /* web_search_tool_result */
     BLOCK_TOOL,
+    BLOCK_CITED,   /* a text block with a citation */
     BLOCK_UNKNOWN, /* of a type that nobody knows yet */
 };
 enum think_display { THINK_UNSET, THINK_NONE, THINK_SIGNATURE, THINK_OMITTED, THINK_TEXT };

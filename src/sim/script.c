@@ -1,0 +1,437 @@
+/*
+ * Turns a prompt and its directives into blocks, then cuts them where a limit or a stop sequence
+ * says so.
+ */
+#include "sim/script.h"
+
+#include <string.h>
+
+#include "base/id.h"
+#include "base/utf8.h"
+#include "sim/answer.h"
+#include "sim/schema_instance.h"
+#include "sim/token.h"
+
+#define END_TOKENS        3   /* what ends an answer counts too */
+#define LONG_PROMPT_BYTES 200 /* prompts that models which may think do think about */
+#define ARGS_BYTES_MAX    (1024 * 1024)
+#define ID_BYTES          40
+#define BLOCKS_MAX        4096 /* with every call of every tool */
+
+struct builder {
+    struct script *s;
+    struct directives *d;
+    const struct prompt *p;
+    const struct sim_model *model;
+    yyjson_val *root;
+    struct arena *arena;
+    struct sim_error *err;
+};
+
+static uint32_t hash(struct str s)
+{
+    uint32_t h = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < s.n; i++)
+        h = (h ^ (unsigned char)s.p[i]) * 16777619u;
+    return h;
+}
+
+void script_signature(char to[SCRIPT_SIGNATURE_BYTES + 1], struct str thinking)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint32_t x = hash(thinking) | 1;
+    for (size_t i = 0; i < SCRIPT_SIGNATURE_BYTES; i++) {
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        to[i] = digits[x % 64];
+    }
+    memcpy(to, "EqQB", 4);
+    to[SCRIPT_SIGNATURE_BYTES] = '\0';
+}
+
+/* An id as the API makes them: prefix, "01" and 22 characters. */
+static struct str make_id(struct arena *a, const char *prefix)
+{
+    char text[ID_BYTES];
+    size_t n = strlen(prefix) + 24;
+    id_random(text, n + 1 < sizeof(text) ? n + 1 : sizeof(text), prefix);
+    memcpy(text + strlen(prefix), "01", 2);
+    return arena_strdup(a, str_of(text));
+}
+
+/* --- which blocks ---------------------------------------------------------------------------- */
+
+static struct str thinking_type(yyjson_val *root)
+{
+    return json_str(json_get(json_get(root, "thinking"), "type"));
+}
+
+static enum think_display decide_thinking(const struct builder *b)
+{
+    struct str type = thinking_type(b->root);
+    struct str display = json_str(json_get(json_get(b->root, "thinking"), "display"));
+    if (b->d->think != THINK_UNSET)
+        return b->d->think;
+    if (str_eq(type, STR("disabled")) || str_eq(type, STR("between_tools")))
+        return THINK_NONE;
+    if (!type.p && !(b->model->cls->thinks_by_default && b->p->user.n > LONG_PROMPT_BYTES))
+        return THINK_NONE;
+    if (display.p)
+        return str_eq(display, STR("omitted")) ? THINK_OMITTED : THINK_TEXT;
+    return b->model->cls->shows_thinking ? THINK_TEXT : THINK_OMITTED;
+}
+
+/* The name of the tool to call; .p NULL = none. */
+static struct str decide_tool(const struct builder *b)
+{
+    yyjson_val *tools = json_get(b->root, "tools"), *tool;
+    yyjson_val *choice = json_get(b->root, "tool_choice");
+    struct str type = json_str(json_get(choice, "type"));
+    if (b->d->tool.p)
+        return b->d->tool;
+    if (str_eq(type, STR("tool")))
+        return json_str(json_get(choice, "name"));
+    if (str_eq(type, STR("any")))
+        return json_str(json_get(yyjson_arr_get_first(tools), "name"));
+    if (str_eq(type, STR("none")) || b->p->tool_result.p)
+        return (struct str){0};
+    yyjson_arr_iter it = yyjson_arr_iter_with(tools);
+    while ((tool = yyjson_arr_iter_next(&it))) { /* a prompt that names a tool wants it called */
+        struct str name = json_str(json_get(tool, "name"));
+        if (name.n > 2 && str_find(b->p->user, name) >= 0)
+            return name;
+    }
+    return (struct str){0};
+}
+
+/* The id of the search that a paused turn ended in; .p NULL when this is no resumed turn. */
+static struct str paused_search(yyjson_val *root)
+{
+    yyjson_val *last = yyjson_arr_get_last(json_get(root, "messages"));
+    yyjson_val *block = yyjson_arr_get_last(json_get(last, "content"));
+    if (!str_eq(json_str(json_get(block, "type")), STR("server_tool_use")))
+        return (struct str){0};
+    return json_str(json_get(block, "id"));
+}
+
+static void default_blocks(struct builder *b, struct str tool, bool is_resumed)
+{
+    struct directives *d = b->d;
+    d->n_blocks = 0;
+    if (is_resumed)
+        d->blocks[d->n_blocks++] = BLOCK_RESULT;
+    if (decide_thinking(b) != THINK_NONE)
+        d->blocks[d->n_blocks++] = BLOCK_THINK;
+    if (tool.p) {
+        d->blocks[d->n_blocks++] = BLOCK_TOOL;
+        return;
+    }
+    d->blocks[d->n_blocks++] = BLOCK_TEXT;
+    if (str_eq(d->stop, STR("pause_turn")))
+        d->blocks[d->n_blocks++] = BLOCK_SEARCH;
+}
+
+/* --- what is in them -------------------------------------------------------------------------- */
+
+static struct str thinking_text(const struct builder *b, enum think_display display)
+{
+    if (display != THINK_TEXT)
+        return STR("");
+    struct str about = utf8_cut(b->p->user, 80);
+    return arena_printf(b->arena, "The user wrote: \"%.*s\". A short and direct answer will do.",
+                        STR_ARG(about));
+}
+
+static yyjson_val *find_tool(yyjson_val *root, struct str name)
+{
+    yyjson_val *tool;
+    yyjson_arr_iter it = yyjson_arr_iter_with(json_get(root, "tools"));
+    while ((tool = yyjson_arr_iter_next(&it)))
+        if (str_eq(json_str(json_get(tool, "name")), name))
+            return tool;
+    return NULL;
+}
+
+static struct str tool_input(const struct builder *b, struct str name)
+{
+    if (b->d->args.p)
+        return b->d->args;
+    struct buf json;
+    buf_init(&json, ARGS_BYTES_MAX);
+    schema_instance(&json, json_get(find_tool(b->root, name), "input_schema"),
+                    utf8_cut(b->p->user, 60));
+    struct str s =
+        json.len && json.data[0] == '{' ? arena_strdup(b->arena, buf_str(&json)) : STR("{}");
+    buf_done(&json);
+    return s;
+}
+
+static struct str search_input(const struct builder *b)
+{
+    struct buf json;
+    buf_init(&json, 4096);
+    buf_append_z(&json, "{\"query\": ");
+    json_write_string(&json, utf8_cut(b->p->user, 100));
+    buf_append_char(&json, '}');
+    struct str s = arena_strdup(b->arena, buf_str(&json));
+    buf_done(&json);
+    return s;
+}
+
+static const char search_result[] =
+    "[{\"type\":\"web_search_result\",\"title\":\"An example\",\"url\":\"https://example.com/\","
+    "\"encrypted_content\":\"EqgfCioIARgBIiQ3YTAwMjY1Mi1mZjM5LTQ1NGUtODgxNC1kNjNjNTk1ZWI3Y\","
+    "\"page_age\":null}]";
+
+static bool add_tools(struct builder *b, struct str names)
+{
+    struct script *s = b->s;
+    if (!names.n)
+        return sim_error_bad(b->err, b->arena, "sim: there is no tool to call");
+    for (int64_t i = 0; i < s->d->calls; i++) {
+        struct str rest = names, name;
+        while (str_split(&rest, ',', &name)) {
+            s->blocks[s->n_blocks++] = (struct script_block){
+                .kind = BLOCK_TOOL,
+                .text = tool_input(b, name),
+                .id = make_id(b->arena, "toolu_"),
+                .name = arena_strdup(b->arena, name),
+            };
+        }
+    }
+    return true;
+}
+
+/* Blocks in all, each call of a tool being one of its own. */
+static size_t count_blocks(const struct directives *d, struct str tools)
+{
+    size_t n = 1, n_names = 1;
+    for (size_t i = 0; i < tools.n; i++)
+        n_names += tools.p[i] == ',';
+    for (size_t i = 0; i < d->n_blocks; i++)
+        n += d->blocks[i] == BLOCK_TOOL ? n_names * (size_t)d->calls : 1;
+    return n;
+}
+
+/* The share of the answer for one more text block when `left` of them are still to come. */
+static struct str take_share(struct str *rest, size_t left)
+{
+    size_t goal = left > 1 ? rest->n / left : rest->n, n = 0;
+    while (n < goal)
+        n += token_bytes((struct str){rest->p + n, rest->n - n});
+    struct str share = {rest->p, n};
+    *rest = (struct str){rest->p + n, rest->n - n};
+    return share;
+}
+
+static bool fill_blocks(struct builder *b, struct str answer, struct str tool)
+{
+    struct script *s = b->s;
+    size_t n_texts = 0;
+    struct str search_id = paused_search(b->root);
+    search_id = search_id.p ? arena_strdup(b->arena, search_id) : make_id(b->arena, "srvtoolu_");
+    for (size_t i = 0; i < s->d->n_blocks; i++)
+        n_texts += s->d->blocks[i] == BLOCK_TEXT || s->d->blocks[i] == BLOCK_CITED;
+    for (size_t i = 0; i < s->d->n_blocks; i++) {
+        struct script_block block = {.kind = s->d->blocks[i]};
+        switch (block.kind) {
+        case BLOCK_TEXT:
+        case BLOCK_CITED:
+            block.text = take_share(&answer, n_texts--);
+            break;
+        case BLOCK_THINK:
+            block.display = decide_thinking(b);
+            if (block.display == THINK_NONE)
+                block.display = THINK_OMITTED;
+            block.text = thinking_text(b, block.display);
+            break;
+        case BLOCK_REDACTED:
+            block.text = STR("EmwKAhgBEgy3va3pzix/LafPsn4aDFIT2Xlxh0L5L8rLVyIwxtE3rAFBa8cr3qpP");
+            break;
+        case BLOCK_SEARCH:
+            search_id = make_id(b->arena, "srvtoolu_");
+            block.id = search_id;
+            block.name = STR("web_search");
+            block.text = search_input(b);
+            s->usage.searches++;
+            break;
+        case BLOCK_RESULT:
+            block.id = search_id;
+            block.text = str_of(search_result);
+            break;
+        case BLOCK_TOOL:
+            if (!add_tools(b, tool))
+                return false;
+            continue;
+        case BLOCK_EMPTY:
+        case BLOCK_UNKNOWN:
+            break;
+        }
+        s->blocks[s->n_blocks++] = block;
+    }
+    return true;
+}
+
+/* --- how it ends ------------------------------------------------------------------------------ */
+
+/* Cuts the answer at the first stop sequence that it holds. */
+static void apply_stop_sequences(struct builder *b, struct str *answer)
+{
+    yyjson_val *one;
+    yyjson_arr_iter it = yyjson_arr_iter_with(json_get(b->root, "stop_sequences"));
+    size_t cut = answer->n;
+    while ((one = yyjson_arr_iter_next(&it))) {
+        ptrdiff_t at = str_find(*answer, json_str(one));
+        if (at < 0 || (size_t)at >= cut)
+            continue;
+        cut = (size_t)at;
+        b->s->stop_reason = STR("stop_sequence");
+        b->s->stop_sequence = arena_strdup(b->arena, json_str(one));
+    }
+    answer->n = cut;
+}
+
+static struct str cut_tokens(struct str s, int64_t n_tokens)
+{
+    size_t n = 0;
+    for (; n_tokens > 0 && n < s.n; n_tokens--)
+        n += token_bytes((struct str){s.p + n, s.n - n});
+    return (struct str){s.p, n};
+}
+
+static int64_t thinking_tokens(const struct builder *b)
+{
+    static const struct {
+        const char *effort;
+        int64_t tokens;
+    } efforts[] = {{"low", 16}, {"medium", 64}, {"xhigh", 256}, {"max", 512}};
+    struct str effort = json_str(json_get(json_get(b->root, "output_config"), "effort"));
+    for (size_t i = 0; i < PX_ARRAY_LEN(efforts); i++)
+        if (str_eq(effort, str_of(efforts[i].effort)))
+            return efforts[i].tokens;
+    return 128; /* high, the default of most */
+}
+
+/* Counts the output and drops what max_tokens does not admit. */
+static void apply_max_tokens(struct builder *b)
+{
+    struct script *s = b->s;
+    int64_t max = INT64_MAX / 200, used = 0;
+    json_to_int(json_get(b->root, "max_tokens"), &max);
+    max = max * 100 / b->model->cls->token_percent;
+    if (s->d->words >= 0 || s->d->tokens >= 0 || s->d->has_text)
+        max = INT64_MAX / 200; /* whoever asks for a certain length means it */
+    for (size_t i = 0; i < s->n_blocks; i++) {
+        struct script_block *block = &s->blocks[i];
+        bool is_thinking = block->kind == BLOCK_THINK || block->kind == BLOCK_REDACTED;
+        bool is_given = block->kind == BLOCK_RESULT; /* by the server, not by the model */
+        int64_t n = is_thinking ? thinking_tokens(b) : is_given ? 0 : token_count(block->text);
+        if (used + n > max) {
+            if (!is_thinking)
+                block->text = cut_tokens(block->text, max - used);
+            s->usage.thinking += is_thinking ? max - used : 0;
+            used = max;
+            s->n_blocks = block->text.n || is_thinking ? i + 1 : i;
+            s->stop_reason = STR("max_tokens");
+            s->stop_sequence = (struct str){0};
+            break;
+        }
+        used += n;
+        s->usage.thinking += is_thinking ? n : 0;
+    }
+    if (!str_eq(s->stop_reason, STR("max_tokens")))
+        used += END_TOKENS;
+    s->usage.output = used * b->model->cls->token_percent / 100;
+    s->usage.thinking = s->usage.thinking * b->model->cls->token_percent / 100;
+}
+
+static void apply_stop(struct builder *b, bool is_resumed)
+{
+    struct script *s = b->s;
+    const struct directives *d = b->d;
+    if (!d->stop.p || (is_resumed && str_eq(d->stop, STR("pause_turn"))))
+        return;
+    s->stop_reason = d->stop;
+    s->stop_sequence = (struct str){0};
+    if (str_eq(d->stop, STR("stop_sequence"))) {
+        yyjson_val *first = yyjson_arr_get_first(json_get(b->root, "stop_sequences"));
+        s->stop_sequence = d->sequence.p ? d->sequence
+                           : first       ? arena_strdup(b->arena, json_str(first))
+                                         : STR("STOP");
+    }
+    if (str_eq(d->stop, STR("refusal"))) {
+        s->category = d->category;
+        s->explanation = d->explanation;
+    }
+}
+
+static void apply_usage(struct builder *b)
+{
+    struct script_usage *u = &b->s->usage;
+    const struct directives *d = b->d;
+    u->cache_read = d->cached >= 0 ? d->cached : 0;
+    u->cache_write = d->cache_write >= 0 ? d->cache_write : 0;
+    u->input = d->input >= 0 ? d->input : b->p->input_tokens;
+    u->delta_input = d->delta_input >= 0 ? d->delta_input : u->input;
+    if (d->output >= 0)
+        u->output = d->output;
+    else if (d->tokens >= 0)
+        u->output = d->tokens;
+}
+
+bool script_build(struct script *s, const struct prompt *p, struct directives *d,
+                  const struct sim_model *model, yyjson_val *root, struct arena *a,
+                  struct sim_error *err)
+{
+    struct builder b = {s, d, p, model, root, a, err};
+    *s = (struct script){.d = d, .model = str_of(model->id), .stop_reason = STR("end_turn")};
+    s->id = make_id(a, "msg_");
+    s->seed = hash(s->id) | 1;
+    bool is_resumed = paused_search(root).p != NULL;
+    struct str tool = decide_tool(&b);
+    if (!d->has_blocks)
+        default_blocks(&b, tool, is_resumed);
+    size_t n_blocks = count_blocks(d, tool);
+    if (n_blocks > BLOCKS_MAX)
+        return sim_error_bad(err, a, "sim: too many blocks");
+    s->blocks = arena_alloc(a, n_blocks * sizeof(*s->blocks));
+    yyjson_val *format = json_get(json_get(root, "output_config"), "format");
+    struct str answer = answer_text(p, s->d, json_get(format, "schema"), a);
+    if (!s->blocks || !s->id.p || !answer.p)
+        return sim_error_set(err, a, 500, "Internal server error");
+    apply_stop_sequences(&b, &answer);
+    if (!fill_blocks(&b, answer, tool))
+        return false;
+    for (size_t i = 0; i < s->n_blocks; i++)
+        if (s->blocks[i].kind == BLOCK_TOOL)
+            s->stop_reason = STR("tool_use");
+    apply_max_tokens(&b);
+    apply_stop(&b, is_resumed);
+    apply_usage(&b);
+    return true;
+}
+
+/* --- cuts ------------------------------------------------------------------------------------- */
+
+size_t script_piece(const struct script *s, const struct script_block *b, size_t offset)
+{
+    struct str rest = {b->text.p + offset, b->text.n - offset};
+    if (s->d->piece > 0) { /* whole characters, at least one */
+        size_t n = utf8_cut(rest, (size_t)s->d->piece).n;
+        while (n == 0 || (n < rest.n && ((unsigned char)rest.p[n] & 0xc0) == 0x80))
+            n++;
+        return n < rest.n ? n : rest.n;
+    }
+    if (s->d->words >= 0 || s->d->tokens >= 0)
+        return token_bytes(rest);
+    if (b->kind == BLOCK_TOOL || b->kind == BLOCK_SEARCH) { /* cut anywhere, between characters */
+        size_t n = utf8_cut(rest, 3 + (s->seed + offset * 7) % 9).n;
+        return n ? n : rest.n;
+    }
+    /* A first delta of one token, then a few at a time: how recorded streams look. */
+    size_t n_tokens = offset == 0 ? 1 : 1 + (s->seed / 3 + offset * 5) % 6, n = 0;
+    for (; n_tokens > 0 && n < rest.n; n_tokens--)
+        n += token_bytes((struct str){rest.p + n, rest.n - n});
+    return n;
+}

@@ -1,0 +1,59 @@
+/*
+ * An answer before it is spoken: its blocks, its end, its usage. Both forms, JSON and events, are
+ * written from it, so they say the same.
+ */
+#ifndef SIM_SCRIPT_H
+#define SIM_SCRIPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "sim/directive.h"
+#include "sim/prompt.h"
+#include "sim/sim_error.h"
+#include "sim/sim_model.h"
+#include "json/json.h"
+
+#define SCRIPT_SIGNATURE_BYTES 160
+
+struct script_block {
+    enum block_kind kind;
+    enum think_display display; /* BLOCK_THINK */
+    struct str text;            /* text, thinking, input as JSON, result as JSON, redacted data */
+    struct str id, name;        /* tools and searches; id of a result: the search it belongs to */
+};
+
+struct script_usage {
+    int64_t input, cache_write, cache_read, output, thinking, searches;
+    int64_t delta_input; /* input as the message_delta says it */
+};
+
+struct script {
+    const struct directives *d;
+    struct str id;    /* msg_01... */
+    struct str model; /* resolved */
+    struct script_block *blocks;
+    size_t n_blocks;
+    struct str stop_reason;
+    struct str stop_sequence;         /* .p NULL = null */
+    struct str category, explanation; /* of a refusal; .p NULL = null */
+    struct script_usage usage;
+    uint32_t seed; /* of the padding and the cuts */
+};
+
+/*
+ * Everything is copied into `a`: neither the request nor its document is needed any more; *d is
+ * borrowed for the script's life, and gets the blocks that it did not name. False with *err when
+ * the directives ask for what cannot be.
+ */
+bool script_build(struct script *s, const struct prompt *p, struct directives *d,
+                  const struct sim_model *model, yyjson_val *root, struct arena *a,
+                  struct sim_error *err);
+/* Bytes of the piece of `b->text` that begins at `offset`, as one delta carries it. */
+size_t script_piece(const struct script *s, const struct script_block *b, size_t offset);
+/* The signature of a thinking text, NUL-terminated: the same text always has the same one. */
+void script_signature(char to[SCRIPT_SIGNATURE_BYTES + 1], struct str thinking);
+
+#endif

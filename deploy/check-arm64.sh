@@ -17,11 +17,11 @@ inside() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONT
 debian_root trixie "$root"
 say "the cross compiler and the arm64 libraries"
 {
-    inside dpkg --add-architecture arm64
-    inside apt-get -qq update
-    inside apt-get -qq -y --no-install-recommends install meson ninja-build pkgconf \
-        gcc-aarch64-linux-gnu libc6-dev:arm64 libevent-dev:arm64 libnghttp2-dev:arm64 \
-        libssl-dev:arm64 libyyjson-dev:arm64 libllhttp-dev:arm64
+    inside dpkg --add-architecture arm64 &&
+        inside apt-get -qq update &&
+        inside apt-get -qq -y --no-install-recommends install meson ninja-build pkgconf \
+            gcc-aarch64-linux-gnu libc6-dev:arm64 libevent-dev:arm64 libnghttp2-dev:arm64 \
+            libssl-dev:arm64 libyyjson-dev:arm64 libllhttp-dev:arm64
 } > "$work/install.log" 2>&1 || {
     tail -n 20 "$work/install.log" >&2
     die "could not install them"
@@ -29,16 +29,16 @@ say "the cross compiler and the arm64 libraries"
 
 say "building"
 copy_tree "$root/src/claude-proxy"
+cp "$(command -v qemu-aarch64-static)" "$root/usr/bin/"
 {
     inside meson setup --cross-file /src/claude-proxy/deploy/arm64.ini -Dtests=false /src/build \
-        /src/claude-proxy
-    inside ninja -C /src/build
+        /src/claude-proxy &&
+        inside ninja -C /src/build
 } > "$work/build.log" 2>&1 || {
     tail -n 40 "$work/build.log" >&2
     die "the build failed"
 }
 
-cp "$(command -v qemu-aarch64-static)" "$root/usr/bin/"
 od -An -t u2 -j 18 -N 2 "$root/src/build/claude-proxy" | grep -qw 183 ||
     die "the program is not for 64-bit ARM"
 version=$(inside qemu-aarch64-static /src/build/claude-proxy --version) ||

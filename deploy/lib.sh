@@ -41,6 +41,8 @@ debian_root() {
     }
     cp -R /etc/apt/apt.conf.d /etc/apt/auth.conf.d "$root/etc/apt/"
     cp /etc/resolv.conf "$root/etc/resolv.conf"
+    # Every installed machine has this one; debootstrap leaves it to the installer.
+    printf '127.0.0.1 localhost\n::1 localhost\n' > "$root/etc/hosts"
     if [ -d /usr/local/share/ca-certificates ]; then
         mkdir -p "$root/usr/local/share"
         cp -R /usr/local/share/ca-certificates "$root/usr/local/share/"

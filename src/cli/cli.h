@@ -1,5 +1,5 @@
 /*
- * The subcommands: serve (default), demo, sim, check, translate, version.
+ * The subcommands: serve (default), demo, check, health, translate, sim, version, help.
  */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
@@ -8,10 +8,12 @@
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
 int cli_main(int argc, char **argv);
+/* `argv` holds what stands behind the subcommand's name. */
 int cli_serve(int argc, char **argv);
 int cli_demo(int argc, char **argv);
-int cli_sim(int argc, char **argv);
 int cli_check(int argc, char **argv);
+int cli_health(int argc, char **argv);
 int cli_translate(int argc, char **argv);
+int cli_sim(int argc, char **argv);
 
 #endif

@@ -29,9 +29,8 @@ struct h2_client {
     struct buf spans; /* struct span */
     int status;       /* of that head */
     size_t n_active;  /* streams that nghttp2 has not closed */
-    bool is_settled, is_draining;
+    bool is_settled, is_draining, is_invalid;
     bool is_busy; /* inside nghttp2: no sending, it must not be entered twice */
-    uint32_t goaway_code;
     char reason[96];
 };
 
@@ -143,7 +142,6 @@ static void on_headers_frame(struct h2_client *c, const nghttp2_frame *frame)
 static void on_goaway(struct h2_client *c, const nghttp2_goaway *goaway)
 {
     c->is_draining = true;
-    c->goaway_code = goaway->error_code;
     if (goaway->error_code != NGHTTP2_NO_ERROR)
         snprintf(c->reason, sizeof(c->reason), "the upstream said goodbye (%s)",
                  nghttp2_http2_strerror(goaway->error_code));
@@ -217,13 +215,16 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *a
     return 0;
 }
 
-static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error,
-                            void *arg)
+/* What breaks the rules for the whole connection shows in the goodbye that nghttp2 answers with. */
+static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
     (void)session;
-    (void)frame;
     struct h2_client *c = arg;
-    snprintf(c->reason, sizeof(c->reason), "not valid HTTP/2: %s", nghttp2_strerror(error));
+    if (frame->hd.type != NGHTTP2_GOAWAY || frame->goaway.error_code == NGHTTP2_NO_ERROR)
+        return 0;
+    c->is_invalid = true;
+    snprintf(c->reason, sizeof(c->reason), "the upstream broke the rules of HTTP/2 (%s)",
+             nghttp2_http2_strerror(frame->goaway.error_code));
     return 0;
 }
 
@@ -315,7 +316,7 @@ static nghttp2_session_callbacks *create_callbacks(void)
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_chunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_close);
-    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
+    nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_sent);
     return cb;
 }
 
@@ -380,7 +381,9 @@ bool h2_client_feed(struct h2_client *c, const char *p, size_t n)
     c->is_busy = false;
     if (taken >= 0)
         return true; /* what was not taken followed a goodbye: h2_client_is_over tells */
-    snprintf(c->reason, sizeof(c->reason), "not valid HTTP/2: %s", nghttp2_strerror((int)taken));
+    c->is_invalid = true;
+    snprintf(c->reason, sizeof(c->reason), "the upstream broke the rules of HTTP/2 (%s)",
+             nghttp2_strerror((int)taken));
     return false;
 }
 
@@ -430,6 +433,11 @@ bool h2_client_is_over(const struct h2_client *c)
 {
     return nghttp2_session_want_read(c->session) == 0 &&
            nghttp2_session_want_write(c->session) == 0;
+}
+
+bool h2_client_is_invalid(const struct h2_client *c)
+{
+    return c->is_invalid;
 }
 
 const char *h2_client_reason(const struct h2_client *c)

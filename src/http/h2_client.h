@@ -93,6 +93,8 @@ bool h2_client_is_settled(const struct h2_client *c);
 bool h2_client_is_draining(const struct h2_client *c);
 /* Nothing is left to read or write: the connection broke a rule, or has said goodbye. */
 bool h2_client_is_over(const struct h2_client *c);
+/* The server broke a rule of the whole connection. */
+bool h2_client_is_invalid(const struct h2_client *c);
 /* Why it ended, for people; "" when nothing is known. Valid until the next call. */
 const char *h2_client_reason(const struct h2_client *c);
 

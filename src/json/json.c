@@ -9,28 +9,55 @@
 
 #include "base/utf8.h"
 
-/*
- * Whether brackets nest at most JSON_DEPTH_MAX deep. A scan, so that hostile depth costs nothing;
- * text that is not JSON is left to the parser.
- */
-static bool depth_is_fine(struct str s)
+/* Offset of the quote that ends the string beginning at `i`; s.n when there is none. */
+static size_t string_end(struct str s, size_t i)
 {
-    size_t depth = 0;
-    bool in_string = false;
+    for (;;) {
+        const char *quote = memchr(s.p + i, '"', s.n - i);
+        if (!quote)
+            return s.n;
+        size_t at = (size_t)(quote - s.p), slashes = 0;
+        while (at - slashes > i && s.p[at - slashes - 1] == '\\')
+            slashes++;
+        if (slashes % 2 == 0)
+            return at;
+        i = at + 1;
+    }
+}
+
+/*
+ * Whether the document keeps the limits on depth and number of values. A scan, so that a hostile
+ * one costs no memory; text that is not JSON is left to the parser.
+ */
+static bool is_within_limits(struct str s, struct json_error *err)
+{
+    size_t depth = 0, values = 1;
     for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = false;
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '[' || c == '{') {
-            if (++depth > JSON_DEPTH_MAX)
+        switch (s.p[i]) {
+        case '"':
+            i = string_end(s, i + 1);
+            break;
+        case '[':
+        case '{':
+            values++;
+            if (++depth > JSON_DEPTH_MAX) {
+                *err = (struct json_error){i, "the document is nested too deeply"};
                 return false;
-        } else if ((c == ']' || c == '}') && depth > 0) {
-            depth--;
+            }
+            break;
+        case ']':
+        case '}':
+            depth -= depth > 0;
+            break;
+        case ',':
+        case ':':
+            if (++values > JSON_VALUES_MAX) {
+                *err = (struct json_error){i, "the document holds too many values"};
+                return false;
+            }
+            break;
+        default:
+            break;
         }
     }
     return true;
@@ -38,10 +65,8 @@ static bool depth_is_fine(struct str s)
 
 yyjson_doc *json_parse(struct str text, struct json_error *err)
 {
-    if (!depth_is_fine(text)) {
-        *err = (struct json_error){0, "the document is nested too deeply"};
+    if (!is_within_limits(text, err))
         return NULL;
-    }
     yyjson_read_err e = {0};
     /* yyjson takes a non-const pointer but writes only with YYJSON_READ_INSITU. */
     yyjson_doc *doc =
@@ -62,6 +87,8 @@ yyjson_val *json_get_n(yyjson_val *obj, struct str name)
 {
     size_t i, max;
     yyjson_val *key, *v, *last = NULL;
+    if (!yyjson_is_obj(obj)) /* the loop would step from a null pointer */
+        return NULL;
     yyjson_obj_foreach(obj, i, max, key, v)
     {
         if (yyjson_equals_strn(key, name.p, name.n))
@@ -112,10 +139,26 @@ bool json_to_int(yyjson_val *v, int64_t *ret)
     return true;
 }
 
-/* Bytes of valid, unescaped text from `i` on that may be copied as they are. */
+/* Whether one of eight bytes is a control character, a quote or a backslash (or looks like it). */
+static bool may_need_escape(uint64_t w)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    uint64_t quote = w ^ (ones * '"'), slash = w ^ (ones * '\\');
+    /* A byte less than n borrows into its top bit; bytes of 0x80 and above are masked out. */
+    uint64_t hits =
+        ((w - ones * 0x20) & ~w) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
+    return (hits & highs) != 0;
+}
+
+/* Bytes of unescaped text from `i` on that may be copied as they are. */
 static size_t plain_run(struct str s, size_t i)
 {
     size_t from = i;
+    for (uint64_t w; i + sizeof(w) <= s.n; i += sizeof(w)) {
+        memcpy(&w, s.p + i, sizeof(w));
+        if (may_need_escape(w))
+            break;
+    }
     while (i < s.n && (unsigned char)s.p[i] >= 0x20 && s.p[i] != '"' && s.p[i] != '\\')
         i++;
     return i - from;
@@ -152,14 +195,9 @@ static void write_replaced(struct buf *b, struct str s)
     }
 }
 
-bool json_write_string(struct buf *b, struct str s)
+bool json_write_text(struct buf *b, struct str s)
 {
     buf_append_char(b, '"');
-    if (!utf8_is_valid(s)) {
-        write_replaced(b, s);
-        buf_append_char(b, '"');
-        return !b->failed;
-    }
     for (size_t i = 0; i < s.n;) {
         size_t n = plain_run(s, i);
         buf_append(b, s.p + i, n);
@@ -167,6 +205,16 @@ bool json_write_string(struct buf *b, struct str s)
         if (i < s.n)
             write_escape(b, s.p[i++]);
     }
+    buf_append_char(b, '"');
+    return !b->failed;
+}
+
+bool json_write_string(struct buf *b, struct str s)
+{
+    if (utf8_is_valid(s))
+        return json_write_text(b, s);
+    buf_append_char(b, '"');
+    write_replaced(b, s);
     buf_append_char(b, '"');
     return !b->failed;
 }
@@ -181,7 +229,7 @@ static void write_members(struct buf *b, yyjson_val *v)
         {
             if (i)
                 buf_append_char(b, ',');
-            json_write_string(b, json_str(key));
+            json_write_text(b, json_str(key));
             buf_append_char(b, ':');
             json_write_value(b, item);
         }
@@ -202,7 +250,7 @@ static void write_members(struct buf *b, yyjson_val *v)
 bool json_write_value(struct buf *b, yyjson_val *v)
 {
     if (yyjson_is_str(v))
-        json_write_string(b, json_str(v));
+        json_write_text(b, json_str(v));
     else if (yyjson_is_raw(v))
         buf_append_str(b, json_number_text(v));
     else if (yyjson_is_bool(v))

@@ -37,6 +37,20 @@ static void finish_later(struct channel *c, enum channel_end why)
     loop_defer(c->loop, &c->job);
 }
 
+/*
+ * A write failed: the peer is gone, but may have said why before it left (an error answer to a
+ * body that it did not want to read to its end). That is read first; then the end is told.
+ */
+static void stop_writing(struct channel *c)
+{
+    c->is_write_broken = true;
+    event_del(&c->write_event);
+    buf_done(&c->out);
+    c->out_sent = 0;
+    c->wants_read = true;
+    loop_defer(c->loop, &c->job);
+}
+
 static enum channel_end end_of(enum io io)
 {
     return io == IO_EOF ? CHANNEL_EOF : io == IO_TLS_ERROR ? CHANNEL_TLS_ERROR : CHANNEL_RESET;
@@ -94,6 +108,8 @@ static void read_turn(struct channel *c)
     for (int i = 0; i < READS_A_TURN && may_read(c); i++) {
         size_t n = 0;
         enum io io = read_some(c, scratch, LOOP_SCRATCH_BYTES, &n);
+        if (c->is_write_broken && (io == IO_AGAIN || io == IO_EOF))
+            io = IO_RESET; /* the write took the socket's error away */
         if (io == IO_AGAIN)
             return;
         if (io != IO_OK) {
@@ -155,7 +171,7 @@ static void flush(struct channel *c)
         return;
     }
     if (io != IO_OK) {
-        finish(c, end_of(io));
+        stop_writing(c);
         return;
     }
     buf_done(&c->out); /* a stream that is not behind holds no buffer */
@@ -182,13 +198,14 @@ static void keep_for_later(struct channel *c, const char *p, size_t n)
 
 void channel_write(struct channel *c, const void *p, size_t n)
 {
-    if (c->fd < 0 || c->is_ended || c->has_pending_end || c->wants_close_after_flush || n == 0)
+    if (c->fd < 0 || c->is_ended || c->has_pending_end || c->is_write_broken ||
+        c->wants_close_after_flush || n == 0)
         return;
     size_t sent = 0;
     if (c->is_open && channel_waiting(c) == 0) {
         enum io io = write_all(c, p, n, &sent);
         if (io != IO_OK && io != IO_AGAIN) {
-            finish_later(c, end_of(io));
+            stop_writing(c);
             return;
         }
     }

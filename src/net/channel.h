@@ -50,6 +50,7 @@ struct channel {
     bool is_open, is_paused, is_ended, wants_close_after_flush;
     bool tls_read_wants_write; /* a TLS read waits for the socket to take bytes */
     bool wants_read;           /* OpenSSL holds bytes that no event will announce */
+    bool is_write_broken;      /* the peer takes no more; what it said before is still read */
     struct loop_job job;       /* opening, reading on, an end noticed while writing: put off */
     enum channel_end pending_end;
     bool has_pending_end;

@@ -261,11 +261,11 @@ enum answer_err answer_block_end(struct answer *a, struct buf *out)
 /* Calls that nothing answered are the client's after all. */
 static enum answer_err release_pending(struct answer *a, struct buf *out)
 {
-    for (struct pending_call *c = a->pending.first; c; c = c->next) {
+    for (const struct pending_node *node = a->pending.first; node; node = node->next) {
         unsigned number = a->calls;
-        enum answer_err err = add_call(a, c->id, c->name, out);
+        enum answer_err err = add_call(a, node->call.id, node->call.name, out);
         if (!err)
-            err = add_arguments(a, number, c->arguments, out);
+            err = add_arguments(a, number, node->call.arguments, out);
         if (err)
             return err;
     }

@@ -78,6 +78,17 @@ bool ignore_param(struct translation *t, struct str param)
     return ignore_at(t, path, param);
 }
 
+bool ignore_member(struct translation *t, const char *parent, const char *parent_path,
+                   struct str member)
+{
+    if (t->policy->strict)
+        return ignore_at(t, path_of(t, "%s.%.*s", parent_path, STR_ARG(member)), member);
+    /* On the stack: there may be a million of them, of which a few are listed. */
+    char name[REPORT_NAME_BYTES_MAX + 1];
+    snprintf(name, sizeof(name), "%s.%.*s", parent, STR_ARG(member));
+    return ignore_at(t, "", str_of(name));
+}
+
 bool modify_param(struct translation *t, const char *code, const char *param, const char *format,
                   ...)
 {

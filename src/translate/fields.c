@@ -133,6 +133,19 @@ static bool read_stream(struct translation *t, const char *name, yyjson_val *v)
     return want_bool(t, name, v, &t->out->is_stream);
 }
 
+static bool read_stream_option(struct translation *t, struct str name, yyjson_val *v)
+{
+    bool is_usage = str_eq(name, STR("include_usage")), is_on = false;
+    if (!is_usage && !str_eq(name, STR("include_obfuscation")))
+        return ignore_member(t, "stream_options", "stream_options", name);
+    if (!yyjson_is_null(v) &&
+        !want_bool(t, path_of(t, "stream_options.%.*s", STR_ARG(name)), v, &is_on))
+        return false;
+    if (is_usage)
+        t->out->include_usage = is_on;
+    return true;
+}
+
 static bool read_stream_options(struct translation *t, const char *name, yyjson_val *v)
 {
     if (!want_object(t, name, v))
@@ -141,20 +154,8 @@ static bool read_stream_options(struct translation *t, const char *name, yyjson_
     yyjson_val *key, *option;
     yyjson_obj_foreach(v, i, max, key, option)
     {
-        struct str word = json_str(key);
-        const char *path = path_of(t, "stream_options.%.*s", STR_ARG(word));
-        bool is_on = false;
-        bool is_known =
-            str_eq(word, STR("include_usage")) || str_eq(word, STR("include_obfuscation"));
-        if (!is_known) {
-            if (!ignore_param(t, str_of(path)))
-                return false;
-            continue;
-        }
-        if (!yyjson_is_null(option) && !want_bool(t, path, option, &is_on))
+        if (!read_stream_option(t, json_str(key), option))
             return false;
-        if (str_eq(word, STR("include_usage")))
-            t->out->include_usage = is_on;
     }
     yyjson_val *stream = t->field[FIELD_stream];
     if (yyjson_get_bool(stream))

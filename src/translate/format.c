@@ -52,8 +52,7 @@ static bool report_others(struct translation *t, yyjson_val *obj, const char *pa
             is_known = str_eq(json_str(key), str_of(known[k]));
         if (is_known)
             continue;
-        const char *name = path_of(t, "%s.%.*s", path, STR_ARG(json_str(key)));
-        if (!ignore_param(t, str_of(name)))
+        if (!ignore_member(t, path, path, json_str(key)))
             return false;
     }
     return true;

@@ -161,8 +161,8 @@ static bool report_members(struct translation *t, size_t index, yyjson_val *mess
         struct str name = json_str(key);
         if (yyjson_is_null(v) || is_known_member(name))
             continue;
-        if (!ignore_at(t, path_of(t, "messages[%zu].%.*s", index, STR_ARG(name)),
-                       str_of(path_of(t, "messages.%.*s", STR_ARG(name)))))
+        const char *path = t->policy->strict ? path_of(t, "messages[%zu]", index) : "";
+        if (!ignore_member(t, "messages", path, name))
             return false;
     }
     return true;

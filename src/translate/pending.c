@@ -8,9 +8,9 @@
 
 void pending_done(struct pending *p)
 {
-    for (struct pending_call *c = p->first, *next; c; c = next) {
-        next = c->next;
-        free(c);
+    for (struct pending_node *node = p->first, *next; node; node = next) {
+        next = node->next;
+        free(node);
     }
     *p = (struct pending){0};
 }
@@ -26,23 +26,23 @@ static struct str put(char **at, struct str s)
 
 bool pending_add(struct pending *p, const struct pending_call *call)
 {
-    size_t n = sizeof(*call) + call->caller.n + call->id.n + call->name.n + call->arguments.s.n;
+    size_t n = call->caller.n + call->id.n + call->name.n + call->arguments.s.n;
     if (p->calls == PENDING_CALLS_MAX || n > PENDING_BYTES_MAX - p->bytes)
         return false;
-    struct pending_call *c = malloc(n);
-    if (!c)
+    struct pending_node *node = malloc(sizeof(*node) + n);
+    if (!node)
         return false;
-    char *at = c->text;
-    *c = (struct pending_call){0};
-    c->caller = put(&at, call->caller);
-    c->id = put(&at, call->id);
-    c->name = put(&at, call->name);
-    c->arguments.s = put(&at, call->arguments.s);
-    c->arguments.is_escaped = call->arguments.is_escaped;
-    struct pending_call **last = &p->first;
+    char *at = node->text;
+    node->next = NULL;
+    node->call.caller = put(&at, call->caller);
+    node->call.id = put(&at, call->id);
+    node->call.name = put(&at, call->name);
+    node->call.arguments.s = put(&at, call->arguments.s);
+    node->call.arguments.is_escaped = call->arguments.is_escaped;
+    struct pending_node **last = &p->first;
     while (*last)
         last = &(*last)->next;
-    *last = c;
+    *last = node;
     p->bytes += n;
     p->calls++;
     return true;
@@ -50,13 +50,13 @@ bool pending_add(struct pending *p, const struct pending_call *call)
 
 void pending_answered(struct pending *p, struct str caller)
 {
-    for (struct pending_call **at = &p->first; *at;) {
-        struct pending_call *c = *at;
-        if (!str_eq(c->caller, caller)) {
-            at = &c->next;
+    for (struct pending_node **at = &p->first; *at;) {
+        struct pending_node *node = *at;
+        if (!str_eq(node->call.caller, caller)) {
+            at = &node->next;
             continue;
         }
-        *at = c->next;
-        free(c);
+        *at = node->next;
+        free(node);
     }
 }

@@ -16,15 +16,19 @@
 #define PENDING_CALLS_MAX 256
 
 struct pending_call {
-    struct pending_call *next;
-    struct str caller; /* id of the server tool that called; all strings borrow from the call */
+    struct str caller; /* id of the server tool that called */
     struct str id, name;
     struct piece arguments;
+};
+
+struct pending_node {
+    struct pending_node *next;
+    struct pending_call call; /* borrows from `text` */
     char text[];
 };
 
 struct pending { /* a zeroed one is ready */
-    struct pending_call *first;
+    struct pending_node *first;
     size_t bytes, calls; /* ever added */
 };
 

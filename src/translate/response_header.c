@@ -9,6 +9,7 @@
 #include "translate/instant.h"
 #include "translate/upstream_error.h"
 
+#define NAME_BYTES_MAX  128
 #define VALUE_BYTES_MAX 512
 /* OpenAI's SDKs ignore longer waits, and would come back after seconds. */
 #define RETRY_AFTER_MAX_S 60
@@ -20,6 +21,14 @@ static bool is_value(struct str s)
         if (s.p[i] < 0x20 || s.p[i] > 0x7e)
             return false;
     return s.n > 0 && s.n <= VALUE_BYTES_MAX;
+}
+
+static bool is_name(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (!(s.p[i] >= 'a' && s.p[i] <= 'z') && !(s.p[i] >= '0' && s.p[i] <= '9') && s.p[i] != '-')
+            return false;
+    return s.n > 0 && s.n <= NAME_BYTES_MAX;
 }
 
 static bool is_count(struct str s)
@@ -151,7 +160,7 @@ void tr_response_header(int status, struct str name, struct str value, int64_t n
 {
     static const char limits[] = "anthropic-ratelimit-", priority[] = "anthropic-priority-";
     value = str_trim(value);
-    if (!is_value(value))
+    if (!is_name(name) || !is_value(value))
         return;
     if (str_eq(name, STR("request-id"))) {
         append(out, STR("x-request-id"), value);

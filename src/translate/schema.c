@@ -8,8 +8,9 @@
 
 #include "translate/schema_refs.h"
 
-#define OPTIONAL_MAX 24 /* optional properties in all, upstream's limit */
-#define UNIONS_MAX   16 /* anyOf in all, upstream's limit */
+#define OPTIONAL_MAX   24   /* optional properties in all, upstream's limit */
+#define UNIONS_MAX     16   /* anyOf in all, upstream's limit */
+#define PROPERTIES_MAX 1000 /* of one object: looking them up takes the square of it */
 
 static const struct str object_word = {"object", 6}, array_word = {"array", 5},
                         string_word = {"string", 6};
@@ -77,23 +78,49 @@ static bool is_small_count(yyjson_val *v)
     return json_to_int(v, &n) && (n == 0 || n == 1);
 }
 
-/* Whether the keyword is written (or rightly left out) elsewhere, given the node's type. */
-static bool is_handled(struct str key, yyjson_val *v, struct str type)
+/* Whether a value of this type may stand where the node stands. */
+static bool has_type(yyjson_val *node, struct str type)
+{
+    yyjson_val *types = json_get(node, "type");
+    size_t i, max;
+    yyjson_val *v;
+    if (!yyjson_is_arr(types))
+        return str_eq(type_of(node), type);
+    yyjson_arr_foreach(types, i, max, v)
+    {
+        if (str_eq(json_str(v), type))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Whether the keyword is written (or rightly left out) elsewhere. `is_typed`: the node is written
+ * with its types, not as literals or alternatives.
+ */
+static bool is_handled(yyjson_val *node, struct str key, yyjson_val *v, bool is_typed)
 {
     static const char *const always[] = {"$schema", "$id",   "$comment",    "$defs",  "definitions",
                                          "type",    "title", "description", "anyOf",  "oneOf",
                                          "allOf",   "enum",  "const",       "default"};
+    static const struct {
+        const struct str *type;
+        const char *key;
+    } typed[] = {{&object_word, "properties"},
+                 {&object_word, "required"},
+                 {&object_word, "additionalProperties"},
+                 {&array_word, "items"}};
     for (size_t i = 0; i < PX_ARRAY_LEN(always); i++)
         if (str_eq(key, str_of(always[i])))
             return true;
-    if (str_eq(type, object_word))
-        return str_eq(key, STR("properties")) || str_eq(key, STR("required")) ||
-               str_eq(key, STR("additionalProperties"));
-    if (str_eq(type, array_word))
-        return str_eq(key, STR("items")) || (str_eq(key, STR("minItems")) && is_small_count(v));
-    if (str_eq(type, string_word))
-        return str_eq(key, STR("format")) && has_format(json_str(v));
-    return false;
+    if (!is_typed)
+        return false;
+    for (size_t i = 0; i < PX_ARRAY_LEN(typed); i++)
+        if (str_eq(key, str_of(typed[i].key)))
+            return has_type(node, *typed[i].type);
+    if (str_eq(key, STR("minItems")))
+        return has_type(node, array_word) && is_small_count(v);
+    return str_eq(key, STR("format")) && has_type(node, string_word) && has_format(json_str(v));
 }
 
 /* Notes say something to a reader and hold nobody to anything. */
@@ -108,7 +135,7 @@ static bool is_note(struct str key)
  * The description, with "{minimum: 1, ...}" behind it for what the decoder cannot hold. `text` is
  * the node's own description or, at the root, the format's.
  */
-static void write_description(struct writer *w, yyjson_val *node, struct str text, struct str type,
+static void write_description(struct writer *w, yyjson_val *node, struct str text, bool is_typed,
                               bool *is_first)
 {
     struct buf words;
@@ -119,7 +146,7 @@ static void write_description(struct writer *w, yyjson_val *node, struct str tex
     yyjson_obj_foreach(node, i, max, key, v)
     {
         struct str word = json_str(key);
-        if (is_handled(word, v, type))
+        if (is_handled(node, word, v, is_typed))
             continue;
         if (!is_note(word))
             w->result->is_weakened = true;
@@ -174,17 +201,13 @@ static bool check_closed(struct writer *w, yyjson_val *node)
     return true;
 }
 
-static bool write_object(struct writer *w, yyjson_val *node, bool *is_first)
+static bool write_properties(struct writer *w, yyjson_val *properties, yyjson_val *required)
 {
-    yyjson_val *properties = json_get(node, "properties"), *required = json_get(node, "required");
-    if (properties && !yyjson_is_obj(properties))
-        return cannot(w, "properties that are not an object");
-    if (!check_closed(w, node))
-        return false;
-    write_key(w, "properties", is_first);
-    buf_append_char(w->out, '{');
     size_t i, max;
     yyjson_val *key, *v;
+    buf_append_char(w->out, '{');
+    if (!properties)
+        return buf_append_char(w->out, '}');
     yyjson_obj_foreach(properties, i, max, key, v)
     {
         if (i)
@@ -196,8 +219,24 @@ static bool write_object(struct writer *w, yyjson_val *node, bool *is_first)
         if (!write_node(w, v))
             return false;
     }
-    buf_append_char(w->out, '}');
-    if (yyjson_is_arr(required)) {
+    return buf_append_char(w->out, '}');
+}
+
+static bool write_object(struct writer *w, yyjson_val *node, bool *is_first)
+{
+    yyjson_val *properties = json_get(node, "properties"), *required = json_get(node, "required");
+    if (properties && !yyjson_is_obj(properties))
+        return cannot(w, "properties that are not an object");
+    if (required && !yyjson_is_arr(required))
+        return cannot(w, "required that is not an array");
+    if (yyjson_obj_size(properties) > PROPERTIES_MAX || yyjson_arr_size(required) > PROPERTIES_MAX)
+        return cannot(w, "more than 1000 properties of one object");
+    if (!check_closed(w, node))
+        return false;
+    write_key(w, "properties", is_first);
+    if (!write_properties(w, properties, required))
+        return false;
+    if (required) {
         write_key(w, "required", is_first);
         json_write_value(w->out, required);
     }
@@ -431,6 +470,16 @@ static void write_title(struct writer *w, struct str title, bool *is_first)
     json_write_string(w->out, title);
 }
 
+/* The node's $ref, or the one that it holds as its only allOf (older generators write that). */
+static yyjson_val *reference_of(yyjson_val *node)
+{
+    yyjson_val *all = json_get(node, "allOf"), *ref = json_get(node, "$ref");
+    if (ref || yyjson_arr_size(all) != 1 || json_get(node, "anyOf") || json_get(node, "oneOf") ||
+        json_get(node, "properties"))
+        return ref;
+    return json_get(yyjson_arr_get_first(all), "$ref");
+}
+
 static bool write_members(struct writer *w, yyjson_val *node)
 {
     bool is_first = true;
@@ -442,15 +491,14 @@ static bool write_members(struct writer *w, yyjson_val *node)
     if (!write_definitions(w, node, "$defs", &is_first) ||
         !write_definitions(w, node, "definitions", &is_first))
         return false;
-    yyjson_val *ref = json_get(node, "$ref"), *preset = yyjson_obj_get(node, "default");
+    yyjson_val *ref = reference_of(node), *preset = yyjson_obj_get(node, "default");
     if (ref) { /* nothing may stand beside it */
         write_key(w, "$ref", &is_first);
         return json_write_value(w->out, ref);
     }
     write_title(w, title, &is_first);
     bool has_lists = json_get(node, "anyOf") || json_get(node, "oneOf") || json_get(node, "allOf");
-    struct str type = has_literals(node) || has_lists ? (struct str){0} : type_of(node);
-    write_description(w, node, text, type, &is_first);
+    write_description(w, node, text, !has_literals(node) && !has_lists, &is_first);
     if (!write_kind(w, node, &is_first))
         return false;
     if (preset) {

@@ -4,16 +4,18 @@
  */
 #include "translate/schema_refs.h"
 
-#define DEFS_MAX  512 /* definitions of one schema */
-#define CHAIN_MAX 256 /* nodes and references below one another */
+#define DEFS_MAX  512   /* definitions of one schema */
+#define NODES_MAX 50000 /* values in a schema: the walks over it are bounded by this */
+#define REFS_MAX  5000  /* references in all: each is looked up among the definitions */
+#define CHAIN_MAX 256   /* nodes and references below one another */
 
 enum mark { MARK_NEW, MARK_OPEN, MARK_DONE };
 
 struct refs {
     yyjson_val *root;
-    yyjson_val *defs[DEFS_MAX]; /* met so far */
-    unsigned char marks[DEFS_MAX];
-    size_t n;
+    yyjson_val *defs[2 * DEFS_MAX]; /* met so far, of both members */
+    unsigned char marks[2 * DEFS_MAX];
+    size_t n, refs_n, nodes_n;
     const char *why;
 };
 
@@ -43,6 +45,8 @@ static bool walk(struct refs *r, yyjson_val *v, size_t depth);
 
 static bool follow(struct refs *r, yyjson_val *ref, size_t depth)
 {
+    if (++r->refs_n > REFS_MAX)
+        return fail(r, "more than 5000 references");
     yyjson_val *target = schema_refs_target(r->root, json_str(ref));
     if (!target)
         return fail(r, str_eq(json_str(ref), STR("#"))
@@ -51,8 +55,6 @@ static bool follow(struct refs *r, yyjson_val *ref, size_t depth)
     size_t at = 0;
     while (at < r->n && r->defs[at] != target)
         at++;
-    if (at == DEFS_MAX)
-        return fail(r, "more than 512 definitions");
     if (at == r->n) {
         r->defs[r->n++] = target;
         r->marks[at] = MARK_NEW;
@@ -79,6 +81,8 @@ static bool walk(struct refs *r, yyjson_val *v, size_t depth)
 {
     size_t i, max;
     yyjson_val *key, *item;
+    if (++r->nodes_n > NODES_MAX)
+        return fail(r, "more than 50000 values");
     if (depth > CHAIN_MAX)
         return fail(r, "references nested too deeply");
     yyjson_arr_foreach(v, i, max, item)
@@ -98,6 +102,9 @@ static bool walk(struct refs *r, yyjson_val *v, size_t depth)
 const char *schema_refs_check(yyjson_val *root)
 {
     struct refs r = {.root = root};
+    if (yyjson_obj_size(json_get(root, "$defs")) > DEFS_MAX ||
+        yyjson_obj_size(json_get(root, "definitions")) > DEFS_MAX)
+        return "more than 512 definitions";
     walk(&r, root, 0);
     return r.why;
 }

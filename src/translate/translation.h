@@ -108,6 +108,9 @@ const char *path_of(struct translation *t, const char *format, ...) PX_PRINTF(2,
 bool ignore_param(struct translation *t, struct str param);
 /* The same for what is listed as `name` but stands at `path`. */
 bool ignore_at(struct translation *t, const char *path, struct str name);
+/* The same for a member of an object: listed as "parent.member". */
+bool ignore_member(struct translation *t, const char *parent, const char *parent_path,
+                   struct str member);
 /* `what` says the new value: "temperature=1.0(clamped)"; it begins with the parameter's name. */
 bool modify_param(struct translation *t, const char *code, const char *param, const char *format,
                   ...) PX_PRINTF(4, 5);

@@ -14,6 +14,7 @@
 /* What Anthropic said, wherever it said it; borrows from the parsed body. */
 struct said {
     int status;
+    bool is_in_stream;              /* it has no status of its own */
     struct str type, message, code; /* empty where nothing was said */
 };
 
@@ -155,6 +156,9 @@ static void fill(const struct said *s, struct tr_upstream_error *ret)
     if (s->message.n)
         api_error_set(&ret->error, v.status, v.type, v.code, param, "%.*s",
                       STR_ARG(utf8_cut(s->message, sizeof(ret->error.message) - 1)));
+    else if (s->is_in_stream)
+        api_error_set(&ret->error, v.status, v.type, v.code, param,
+                      "The upstream reported an error that cannot be read.");
     else
         api_error_set(&ret->error, v.status, v.type, v.code, param,
                       "The upstream answered with HTTP status %d and no readable error.",
@@ -168,8 +172,9 @@ void tr_upstream_error(int status, struct str body, struct tr_upstream_error *re
     struct said s = {.status = status};
     if (doc)
         read_body(yyjson_doc_get_root(doc), &s);
-    /* Inside a stream there is no status of its own; overload is told by its type everywhere. */
-    if (status < 300 || str_eq(s.type, STR("overloaded_error")))
+    s.is_in_stream = status < 300;
+    /* Overload is told by its type everywhere. */
+    if (s.is_in_stream || str_eq(s.type, STR("overloaded_error")))
         s.status = status_of_type(s.type);
     fill(&s, ret);
     yyjson_doc_free(doc);

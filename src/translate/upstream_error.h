@@ -17,7 +17,10 @@ struct tr_upstream_error {
     bool is_final; /* say x-should-retry: false */
 };
 
-/* `body` may be anything: JSON of either envelope, HTML, nothing. */
+/*
+ * `body` may be anything: JSON of either envelope, HTML, nothing. `status` 0: an error inside a
+ * stream or a 200, which only its type tells.
+ */
 void tr_upstream_error(int status, struct str body, struct tr_upstream_error *ret);
 
 /* One response header for the client, appended by tr_response_header as "name: value\r\n". */

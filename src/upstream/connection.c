@@ -23,20 +23,34 @@ static void free_connection(void *arg)
     free(c);
 }
 
+/* The last one that became ready is used first: the others may grow old and be closed. */
+static void update_ready(struct connection *c)
+{
+    const bool is_ready =
+        (c->phase == PHASE_OPEN || c->phase == PHASE_SETTLING) && c->protocol->room(c) > 0;
+    if (is_ready == !list_is_empty(&c->ready_node))
+        return;
+    list_remove(&c->ready_node);
+    if (!is_ready)
+        return;
+    list_append(c->pool->ready.next, &c->ready_node); /* before the first */
+    if (c->pool->n_waiting > 0)
+        pool_wake(c->pool);
+}
+
 void connection_set_phase(struct connection *c, enum connection_phase phase)
 {
     c->pool->n_in_phase[c->phase]--;
     c->phase = phase;
-    if (phase == PHASE_CLOSED)
-        return; /* counted no more */
-    c->pool->n_in_phase[phase]++;
+    if (phase != PHASE_CLOSED) /* counted no more */
+        c->pool->n_in_phase[phase]++;
+    update_ready(c);
 }
 
 /* The end: nothing more comes from the network. */
 static void shut(struct connection *c)
 {
     connection_set_phase(c, PHASE_CLOSED);
-    list_remove(&c->ready_node);
     list_remove(&c->unflushed_node);
     timer_done(&c->timer);
     if (c->dial)
@@ -231,21 +245,6 @@ void connection_take(struct connection *c, struct upstream_call *call)
     c->is_idle = false;
     c->protocol->start(c, call);
     connection_update(c);
-}
-
-/* The last one that became ready is used first: the others may grow old and be closed. */
-static void update_ready(struct connection *c)
-{
-    const bool is_ready =
-        (c->phase == PHASE_OPEN || c->phase == PHASE_SETTLING) && c->protocol->room(c) > 0;
-    if (is_ready == !list_is_empty(&c->ready_node))
-        return;
-    list_remove(&c->ready_node);
-    if (!is_ready)
-        return;
-    list_append(c->pool->ready.next, &c->ready_node); /* before the first */
-    if (c->pool->n_waiting > 0)
-        pool_wake(c->pool);
 }
 
 void connection_update(struct connection *c)

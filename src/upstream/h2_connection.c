@@ -50,8 +50,9 @@ static void h2_flush(struct connection *c)
     if (c->phase == PHASE_CLOSED)
         return;
     if (!is_ok || h2_client_is_over(h->client))
-        close_with_reason(c, is_ok ? UPSTREAM_DISCONNECTED : UPSTREAM_BAD_ANSWER,
-                          "the upstream ended the connection");
+        close_with_reason(
+            c, h2_client_is_invalid(h->client) ? UPSTREAM_BAD_ANSWER : UPSTREAM_DISCONNECTED,
+            "the upstream ended the connection");
     else
         connection_update(c);
 }
@@ -248,7 +249,8 @@ static void h2_receive(struct connection *c, const char *p, size_t n)
         return;
     }
     update_phase(c);
-    pool_flush_later(c->pool, c); /* which ends in connection_update */
+    connection_update(c); /* streams that ended made room: before anybody dials for want of it */
+    pool_flush_later(c->pool, c);
 }
 
 /* The rest ---------------------------------------------------------------------------------- */

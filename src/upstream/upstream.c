@@ -18,6 +18,8 @@ static void free_pool(void *arg)
 
 struct upstream *upstream_create(struct loop *l, const struct upstream_settings *s)
 {
+    if (s->origin.is_tls && !s->tls)
+        return NULL;
     struct upstream *u = calloc(1, sizeof(*u));
     if (!u)
         return NULL;

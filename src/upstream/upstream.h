@@ -43,6 +43,7 @@ struct upstream_settings {
 struct upstream;      /* the pool of one worker */
 struct upstream_call; /* one request */
 
+/* Copies the settings. NULL without memory, or for an https origin without a TLS context. */
 struct upstream *upstream_create(struct loop *l, const struct upstream_settings *s);
 /* Fails the calls that are left (on_fail), closes the connections, frees at the end of the turn. */
 void upstream_destroy(struct upstream *u);
@@ -80,8 +81,11 @@ struct upstream_callbacks {
 };
 
 /*
- * The request and its body are borrowed until on_head, on_fail or cancel (they may be sent again
- * on a fresh connection when the server refused them unprocessed). NULL without memory.
+ * The texts, the headers and the body are borrowed until on_head, on_fail or cancel (they may be
+ * sent again on a fresh connection when the server refused them unprocessed); the struct itself is
+ * copied, `cb` is borrowed to the end. An answer that begins before the body is sent ends the
+ * sending. NULL without memory, when too many calls wait for a connection, when the pool is being
+ * destroyed, or when a header could not be sent as it is (line ends in it, 64 KB in all).
  */
 struct upstream_call *upstream_start(struct upstream *u, const struct upstream_request *r,
                                      const struct upstream_callbacks *cb, void *arg);

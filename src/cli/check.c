@@ -1,0 +1,187 @@
+/*
+ * `claude-proxy check`: are the settings right, is the upstream reached, is the key accepted, is
+ * the default model served. Each failure says how to mend it.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/fetch.h"
+#include "cli/setup.h"
+#include "net/listener.h"
+#include "translate/model.h"
+
+#define PAGES_MAX       20 /* of the list of models */
+#define PATH_BYTES      512
+#define ARENA_BYTES_MAX 65536
+
+struct check {
+    const struct config *config;
+    struct fetcher *fetcher;
+    struct tr_models *models; /* NULL = the upstream gave no list */
+    bool has_failed;
+    bool is_reached; /* the upstream answered, and did not refuse the key */
+};
+
+static void say_fine(const char *what, const char *detail)
+{
+    printf("fine  %-9s %s\n", what, detail);
+}
+
+static void say_doubt(const char *what, const char *detail)
+{
+    printf("?     %-9s %s\n", what, detail);
+}
+
+static void say_failed(struct check *c, const char *what, const char *detail, const char *mend)
+{
+    c->has_failed = true;
+    printf("FAIL  %-9s %s\n", what, detail);
+    printf("      %-9s -> %s\n", "", mend);
+}
+
+static void check_guard(struct check *c)
+{
+    const struct config *config = c->config;
+    char detail[512];
+    bool is_loopback = listener_is_loopback(config->host);
+    snprintf(detail, sizeof(detail), "%s port %d, %s", config->host, (int)config->port,
+             config->proxy_api_key[0] ? "clients need CLAUDE_PROXY_API_KEY" : "open to anybody");
+    if (config->proxy_api_key[0] || is_loopback)
+        say_fine("listening", detail);
+    else
+        say_failed(c, "listening", detail,
+                   "set CLAUDE_PROXY_API_KEY to a key of your choice, or HOST=127.0.0.1");
+}
+
+static const char *mend_connection(const struct fetch *f)
+{
+    switch (f->failure) {
+    case UPSTREAM_UNREACHABLE:
+        return "check ANTHROPIC_BASE_URL, the network, its firewall, and UPSTREAM_CA_FILE if the "
+               "certificate is private";
+    case UPSTREAM_TIMED_OUT:
+        return "something on the way swallows the request: check the firewall";
+    case UPSTREAM_DISCONNECTED:
+    case UPSTREAM_BAD_ANSWER:
+        return "check that ANTHROPIC_BASE_URL speaks HTTP, with or without TLS as it says";
+    case UPSTREAM_CLOSING:
+        break;
+    }
+    return "try again";
+}
+
+static void judge_status(struct check *c, int status)
+{
+    char detail[64];
+    snprintf(detail, sizeof(detail), "the upstream answers %d", status);
+    if (status == 401 || status == 403)
+        say_failed(c, "key", detail,
+                   "ANTHROPIC_API_KEY is not accepted: make one at "
+                   "https://platform.claude.com/settings/keys; a gateway may want "
+                   "ANTHROPIC_AUTH=bearer");
+    else if (status == 404)
+        say_doubt("key", "not tested: the upstream has no list of models, which is asked for that");
+    else if (status == 429 || status >= 500)
+        say_failed(c, "key", detail, "the upstream is busy or broken: try again later");
+    else
+        say_failed(c, "key", detail, "check the path in ANTHROPIC_BASE_URL");
+}
+
+/* Reads one page. False when it was the last, or of no use. */
+static bool take_page(struct check *c, const struct fetch *f, char path[PATH_BYTES])
+{
+    struct str after;
+    if (!tr_models_add_page(c->models, buf_str(&f->body), &after)) {
+        say_doubt("models", "the upstream's list of models is not Anthropic's");
+        return false;
+    }
+    int n = snprintf(path, PATH_BYTES, "/v1/models?limit=1000&after_id=%.*s", STR_ARG(after));
+    return after.n > 0 && n < PATH_BYTES;
+}
+
+static void check_upstream(struct check *c)
+{
+    char path[PATH_BYTES] = "/v1/models?limit=1000";
+    for (int page = 0; page < PAGES_MAX; page++) {
+        struct fetch f;
+        fetcher_get(c->fetcher, path, &f);
+        if (!f.has_answer) {
+            say_failed(c, "upstream", f.detail, mend_connection(&f));
+        } else if (page == 0) {
+            say_fine("upstream", c->config->anthropic_base_url);
+        }
+        bool is_page = f.has_answer && f.status == 200;
+        c->is_reached = is_page || (f.has_answer && f.status == 404);
+        if (f.has_answer && !is_page)
+            judge_status(c, f.status);
+        if (is_page && page == 0) {
+            say_fine("key", "accepted");
+            c->models = tr_models_create();
+        }
+        bool has_more = is_page && c->models && take_page(c, &f, path);
+        fetch_done(&f);
+        if (!has_more)
+            return;
+    }
+}
+
+static void check_model(struct check *c)
+{
+    struct arena arena;
+    struct str id;
+    bool is_succeeded = false;
+    char detail[512];
+    const char *name = c->config->anthropic_model;
+    arena_init(&arena, ARENA_BYTES_MAX);
+    if (!tr_model_resolve(&arena, c->models, str_of(c->config->model_aliases),
+                          c->config->model_succession, str_of(name), &id, &is_succeeded)) {
+        snprintf(detail, sizeof(detail), "%s is not served", name);
+        say_failed(c, "model", detail,
+                   "set ANTHROPIC_MODEL to a model of the list at "
+                   "https://platform.claude.com/docs/en/about-claude/models/overview");
+    } else if (str_eq(id, str_of(name))) {
+        say_fine("model", name);
+    } else {
+        snprintf(detail, sizeof(detail), "%s%s, served by %.*s", name,
+                 is_succeeded ? " is retired" : "", STR_ARG(id));
+        say_fine("model", detail);
+    }
+    arena_done(&arena);
+}
+
+static int run(const struct config *config)
+{
+    struct check c = {.config = config};
+    char why[512] = "";
+    say_fine("settings", "read");
+    check_guard(&c);
+    if (!config->anthropic_api_key[0]) {
+        say_failed(&c, "key", "ANTHROPIC_API_KEY is not set",
+                   "make one at https://platform.claude.com/settings/keys, put it into .env");
+        return CLI_FAILED;
+    }
+    c.fetcher = fetcher_create(config, why, sizeof(why));
+    if (!c.fetcher) {
+        say_failed(&c, "upstream", why, "check ANTHROPIC_BASE_URL and UPSTREAM_CA_FILE");
+        return CLI_FAILED;
+    }
+    check_upstream(&c);
+    if (c.is_reached)
+        check_model(&c);
+    tr_models_destroy(c.models);
+    fetcher_destroy(c.fetcher);
+    return c.has_failed ? CLI_FAILED : CLI_OK;
+}
+
+int cli_check(int argc, char **argv)
+{
+    struct config config;
+    int exit_code = CLI_USAGE;
+    if (setup_config(&config, argc, argv, NULL, 0)) {
+        setup_process();
+        exit_code = run(&config);
+    }
+    config_done(&config);
+    return exit_code;
+}

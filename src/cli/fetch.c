@@ -1,0 +1,147 @@
+/*
+ * A loop of its own, run until the one call has ended.
+ */
+#include "cli/fetch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/loop.h"
+#include "net/resolver.h"
+#include "net/tls.h"
+
+#define BODY_BYTES_MAX (4u << 20)
+#define BEARER_BYTES   1100 /* the longest key, and "Bearer " */
+
+struct fetcher {
+    const struct config *config;
+    struct loop *loop;
+    struct resolver *resolver;
+    struct tls_context *tls;
+    struct upstream *upstream;
+    struct fetch *current;
+};
+
+static void on_head(void *arg, int status, const struct upstream_header *headers, size_t n)
+{
+    (void)headers, (void)n;
+    struct fetcher *f = arg;
+    f->current->status = status;
+}
+
+static void on_data(void *arg, const char *p, size_t n)
+{
+    struct fetcher *f = arg;
+    buf_append(&f->current->body, p, n);
+}
+
+static void on_end(void *arg)
+{
+    struct fetcher *f = arg;
+    f->current->has_answer = true;
+    loop_stop(f->loop);
+}
+
+static void on_fail(void *arg, enum upstream_failure why, const char *detail)
+{
+    struct fetcher *f = arg;
+    f->current->failure = why;
+    snprintf(f->current->detail, sizeof(f->current->detail), "%s", detail);
+    loop_stop(f->loop);
+}
+
+static bool open_pool(struct fetcher *f, char *why, size_t why_size)
+{
+    const struct config *c = f->config;
+    struct upstream_settings settings = {
+        .connect_timeout_ms = c->connect_timeout_s * 1000,
+        .ping_after_ms = 30 * 1000,
+        .max_connections = 1,
+        .stream_window_bytes = BODY_BYTES_MAX,
+        .idle_close_ms = 30 * 1000,
+    };
+    if (!upstream_origin_parse(str_of(c->anthropic_base_url), &settings.origin, why, why_size))
+        return false;
+    if (settings.origin.is_tls) {
+        f->tls =
+            tls_client_context(c->upstream_ca_file[0] ? c->upstream_ca_file : NULL, why, why_size);
+        if (!f->tls)
+            return false;
+    }
+    snprintf(why, why_size, "out of memory");
+    f->loop = loop_create();
+    f->resolver = f->loop ? resolver_create() : NULL;
+    if (!f->resolver)
+        return false;
+    settings.tls = f->tls;
+    settings.resolver = f->resolver;
+    f->upstream = upstream_create(f->loop, &settings);
+    return f->upstream != NULL;
+}
+
+struct fetcher *fetcher_create(const struct config *c, char *why, size_t why_size)
+{
+    struct fetcher *f = calloc(1, sizeof(*f));
+    if (!f) {
+        snprintf(why, why_size, "out of memory");
+        return NULL;
+    }
+    f->config = c;
+    if (open_pool(f, why, why_size))
+        return f;
+    fetcher_destroy(f);
+    return NULL;
+}
+
+void fetcher_destroy(struct fetcher *f)
+{
+    if (!f)
+        return;
+    if (f->upstream)
+        upstream_destroy(f->upstream);
+    if (f->loop)
+        loop_destroy(f->loop); /* runs what upstream_destroy put off, which needs the rest */
+    if (f->resolver)
+        resolver_destroy(f->resolver);
+    tls_context_destroy(f->tls);
+    free(f);
+}
+
+void fetcher_get(struct fetcher *f, const char *path, struct fetch *ret)
+{
+    static const struct upstream_callbacks callbacks = {on_head, on_data, on_end, on_fail};
+    const struct config *c = f->config;
+    char bearer[BEARER_BYTES];
+    bool is_bearer = c->anthropic_auth == 1;
+    bool is_newer = c->anthropic_version == 2; /* pinned; both versions have the list of models */
+    snprintf(bearer, sizeof(bearer), "Bearer %s", c->anthropic_api_key);
+    const struct upstream_header headers[] = {
+        {is_bearer ? STR("authorization") : STR("x-api-key"),
+         str_of(is_bearer ? bearer : c->anthropic_api_key)},
+        {STR("anthropic-version"), is_newer ? STR("2026-10-21") : STR("2023-06-01")},
+        {STR("accept"), STR("application/json")},
+        {STR("user-agent"), STR("claude-proxy/" CLI_VERSION)},
+    };
+    const struct upstream_request request = {
+        .method = STR("GET"),
+        .path = str_of(path),
+        .headers = headers,
+        .n_headers = PX_ARRAY_LEN(headers),
+        .idle_timeout_ms = c->request_timeout_s * 1000,
+    };
+    *ret = (struct fetch){.failure = UPSTREAM_CLOSING};
+    buf_init(&ret->body, BODY_BYTES_MAX);
+    f->current = ret;
+    if (upstream_start(f->upstream, &request, &callbacks, f))
+        loop_run(f->loop);
+    else
+        snprintf(ret->detail, sizeof(ret->detail), "out of memory");
+    f->current = NULL;
+    explicit_bzero(bearer, sizeof(bearer));
+}
+
+void fetch_done(struct fetch *f)
+{
+    buf_done(&f->body);
+}

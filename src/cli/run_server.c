@@ -1,0 +1,66 @@
+/*
+ * Starts the server with these settings and waits for its end. The server logs where it listens.
+ */
+#include "cli/run_server.h"
+
+#include <sys/resource.h>
+
+#include "base/log.h"
+#include "cli/cli.h"
+#include "cli/setup.h"
+#include "net/listener.h"
+#include "server/server.h"
+
+#define SETTINGS_BYTES_MAX 65536
+
+bool run_server_is_guarded(const struct config *c)
+{
+    if (c->proxy_api_key[0] || listener_is_loopback(c->host))
+        return true;
+    setup_complain("CLAUDE_PROXY_API_KEY is not set, and %s is no loopback address: anybody could "
+                   "use your key. Set it, or listen with --host 127.0.0.1",
+                   c->host);
+    return false;
+}
+
+static void log_settings(const struct config *c)
+{
+    struct buf text;
+    struct str rest, line, name;
+    if (!log_is_on(LOG_DEBUG))
+        return;
+    buf_init(&text, SETTINGS_BYTES_MAX);
+    config_describe(c, &text);
+    rest = buf_str(&text);
+    while (str_split(&rest, '\n', &line))
+        if (str_split(&line, '=', &name))
+            log_line(LOG_DEBUG, "setting", LOG_S("name", name), LOG_S("value", line));
+    buf_done(&text);
+}
+
+/* Every client may need a second descriptor, for its upstream. */
+static void warn_of_few_files(const struct config *c)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY)
+        return;
+    if (files.rlim_cur / 2 < (rlim_t)c->max_connections)
+        log_line(LOG_WARNING, "open files are limited below 2 * MAX_CONNECTIONS",
+                 LOG_I("limit", files.rlim_cur), LOG_I("max_connections", c->max_connections));
+}
+
+int run_server(const struct config *c, bool is_demo)
+{
+    char why[512] = "";
+    const struct server_options options = {.config = c, .is_demo = is_demo};
+    struct server *server = server_start(&options, why, sizeof(why));
+    if (!server) {
+        setup_complain("%s", why);
+        return CLI_USAGE;
+    }
+    log_settings(c);
+    warn_of_few_files(c);
+    server_run(server);
+    server_destroy(server);
+    return CLI_OK;
+}

@@ -1,0 +1,16 @@
+/*
+ * Runs the server until it is told to stop: what serve and demo share.
+ */
+#ifndef CLI_RUN_SERVER_H
+#define CLI_RUN_SERVER_H
+
+#include <stdbool.h>
+
+#include "config/config.h"
+
+/* Whether who may reach the server needs a key; false after saying that it must not start. */
+bool run_server_is_guarded(const struct config *c);
+/* Serves until SIGTERM or SIGINT. Returns the exit code. */
+int run_server(const struct config *c, bool is_demo);
+
+#endif

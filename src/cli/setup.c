@@ -1,0 +1,68 @@
+/*
+ * Settings, log and process, before a subcommand begins.
+ */
+#include "cli/setup.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define MESSAGE_BYTES_MAX  2048
+#define WARNINGS_BYTES_MAX 16384
+
+void setup_complain(const char *format, ...)
+{
+    char message[MESSAGE_BYTES_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    fprintf(stderr, "claude-proxy: %s\n", message);
+}
+
+static void log_warnings(struct str warnings)
+{
+    struct str line;
+    while (str_split(&warnings, '\n', &line))
+        log_line(LOG_WARNING, "settings", LOG_S("warning", line));
+}
+
+bool setup_config(struct config *c, int argc, char **argv, const struct config_pair *defaults,
+                  size_t n_defaults)
+{
+    struct buf why, warnings;
+    buf_init(&why, MESSAGE_BYTES_MAX);
+    buf_init(&warnings, WARNINGS_BYTES_MAX);
+    const struct config_sources sources = {
+        .argc = argc,
+        .argv = argv,
+        .environment = environ,
+        .env_file = ".env",
+        .defaults = defaults,
+        .n_defaults = n_defaults,
+        .warnings = &warnings,
+    };
+    bool is_fine = config_load(c, &sources, &why) == CONFIG_OK;
+    if (is_fine)
+        log_setup((enum log_level)c->log_level, (enum log_format)c->log_format);
+    log_warnings(buf_str(&warnings));
+    if (!is_fine)
+        setup_complain("%.*s", STR_ARG(buf_str(&why)));
+    buf_done(&why);
+    buf_done(&warnings);
+    return is_fine;
+}
+
+void setup_process(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    signal(SIGPIPE, SIG_IGN);
+}

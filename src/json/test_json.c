@@ -1,0 +1,261 @@
+/*
+ * Parsing under limits, numbers digit for digit, writing.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "json/json.h"
+
+static yyjson_doc *parse(const char *text)
+{
+    struct json_error err;
+    yyjson_doc *doc = json_parse(str_of(text), &err);
+    assert_non_null(doc);
+    return doc;
+}
+
+static struct json_error parse_bad(struct str text)
+{
+    struct json_error err = {0};
+    assert_null(json_parse(text, &err));
+    assert_non_null(err.message);
+    return err;
+}
+
+static void repeat(struct buf *b, char c, size_t n)
+{
+    char *p = buf_reserve(b, n);
+    assert_non_null(p);
+    memset(p, c, n);
+    b->len += n;
+}
+
+static void test_depth(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 8u << 20);
+    repeat(&b, '[', JSON_DEPTH_MAX);
+    repeat(&b, ']', JSON_DEPTH_MAX);
+    struct json_error err;
+    yyjson_doc *doc = json_parse(buf_str(&b), &err);
+    assert_non_null(doc);
+    yyjson_doc_free(doc);
+    buf_reset(&b);
+    repeat(&b, '[', JSON_DEPTH_MAX + 1);
+    repeat(&b, ']', JSON_DEPTH_MAX + 1);
+    assert_int_equal(parse_bad(buf_str(&b)).offset, JSON_DEPTH_MAX);
+    buf_reset(&b);
+    repeat(&b, '[', 2000000); /* no recursion, no time */
+    assert_int_equal(parse_bad(buf_str(&b)).offset, JSON_DEPTH_MAX);
+    buf_done(&b);
+}
+
+static void test_brackets_in_strings_do_not_count(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 1u << 20);
+    buf_append_z(&b, "[\"\\\\\\\"");
+    repeat(&b, '[', 500);
+    buf_append_z(&b, "\\\\\"]");
+    struct json_error err;
+    yyjson_doc *doc = json_parse(buf_str(&b), &err);
+    assert_non_null(doc);
+    assert_int_equal(yyjson_get_len(yyjson_arr_get_first(yyjson_doc_get_root(doc))), 503);
+    yyjson_doc_free(doc);
+    buf_done(&b);
+}
+
+static void test_number_of_values(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 16u << 20);
+    buf_append_z(&b, "[0");
+    for (size_t i = 0; i < JSON_VALUES_MAX; i++)
+        buf_append_z(&b, ",0");
+    buf_append_z(&b, "]");
+    assert_string_equal(parse_bad(buf_str(&b)).message, "the document holds too many values");
+    buf_done(&b);
+}
+
+static void test_bad_documents(void **state)
+{
+    (void)state;
+    static const struct str bad[] = {
+        STR(""),
+        STR(" "),
+        STR("{"),
+        STR("[1,]"),
+        STR("{\"a\"}"),
+        STR("{} x"),
+        STR("nul"),
+        STR("01"),
+        STR("1."),
+        STR("+1"),
+        STR("\"a"),
+        STR("\"\\x\""),
+        STR("\"\n\""),
+        STR("\"\\\""),
+        STR("[1]]"),
+        STR("\"\xff\""),
+        STR("\"\xc0\xaf\""),
+        STR("\"\xed\xa0\x80\""),
+        STR("\xef\xbb\xbf{}"),
+        STR("\"\\ud800\""),
+        STR("\"\\udc00\\ud800\""),
+        STR("{} // c"),
+        STR("[1 /* c */]"),
+        STR("Infinity"),
+        STR("\0"),
+    };
+    for (size_t i = 0; i < PX_ARRAY_LEN(bad); i++)
+        parse_bad(bad[i]);
+}
+
+static void test_last_of_a_name_counts(void **state)
+{
+    (void)state;
+    yyjson_doc *doc = parse("{\"a\":1,\"b\":\"x\",\"a\":\"2\",\"b\":null}");
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    assert_true(str_eq(json_str(json_get(root, "a")), STR("2")));
+    assert_null(json_get(root, "b"));
+    assert_null(json_get(root, "c"));
+    assert_null(json_get(json_get(root, "a"), "a"));
+    yyjson_doc_free(doc);
+}
+
+static void test_names_with_nul(void **state)
+{
+    (void)state;
+    yyjson_doc *doc = parse("{\"a\\u0000b\":1,\"a\":2}");
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    int64_t n;
+    assert_true(json_to_int(json_get(root, "a"), &n));
+    assert_int_equal(n, 2);
+    assert_true(json_to_int(json_get_n(root, (struct str){"a\0b", 3}), &n));
+    assert_int_equal(n, 1);
+    yyjson_doc_free(doc);
+}
+
+static void test_integers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool is_int;
+        int64_t value;
+    } cases[] = {
+        {"0", true, 0},
+        {"-0", true, 0},
+        {"42", true, 42},
+        {"-42", true, -42},
+        {"9223372036854775807", true, INT64_MAX},
+        {"9223372036854775808", false, 0},
+        {"-9223372036854775807", true, -INT64_MAX},
+        {"18446744073709551616", false, 0},
+        {"1.0", true, 1},
+        {"1e3", true, 1000},
+        {"1.5", false, 0},
+        {"1e400", false, 0},
+        {"1e300", false, 0},
+        {"\"1\"", false, 0},
+        {"true", false, 0},
+        {"null", false, 0},
+        {"[1]", false, 0},
+    };
+    for (size_t i = 0; i < PX_ARRAY_LEN(cases); i++) {
+        yyjson_doc *doc = parse(cases[i].text);
+        int64_t n = 0;
+        assert_int_equal(json_to_int(yyjson_doc_get_root(doc), &n), cases[i].is_int);
+        if (cases[i].is_int)
+            assert_true(n == cases[i].value);
+        yyjson_doc_free(doc);
+    }
+    int64_t n;
+    double d;
+    assert_false(json_to_int(NULL, &n));
+    assert_false(json_to_double(NULL, &d));
+    assert_int_equal(json_number_text(NULL).n, 0);
+}
+
+static void check_roundtrip(const char *text)
+{
+    yyjson_doc *doc = parse(text);
+    struct buf b;
+    buf_init(&b, 1u << 20);
+    assert_true(json_write_value(&b, yyjson_doc_get_root(doc)));
+    if (!str_eq(buf_str(&b), str_of(text)))
+        fail_msg("%s became %.*s", text, STR_ARG(buf_str(&b)));
+    buf_done(&b);
+    yyjson_doc_free(doc);
+}
+
+static void test_roundtrip(void **state)
+{
+    (void)state;
+    check_roundtrip("{\"z\":1,\"a\":{\"\":[]},\"m\":[{},[],null,true,false]}");
+    check_roundtrip("[12345678901234567890,0.10,1e10,1E+2,-0,-0.0,123456789.123456789123456789]");
+    check_roundtrip("\"\\\"\\\\/\\b\\f\\n\\r\\t\\u0000\\u001f\x7f é中😀\"");
+    check_roundtrip("{\"a\":1,\"a\":2}");
+}
+
+static void check_string(struct str in, const char *expected)
+{
+    struct buf b;
+    buf_init(&b, 4096);
+    assert_true(json_write_string(&b, in));
+    assert_true(str_eq(buf_str(&b), str_of(expected)));
+    assert_true(utf8_is_valid(buf_str(&b)));
+    buf_done(&b);
+}
+
+static void test_strings(void **state)
+{
+    (void)state;
+    check_string(STR(""), "\"\"");
+    check_string((struct str){NULL, 0}, "\"\"");
+    check_string(STR("a\"b\\c\n"), "\"a\\\"b\\\\c\\n\"");
+    check_string((struct str){"a\0b", 3}, "\"a\\u0000b\"");
+    check_string(STR("\xff"), "\"\xef\xbf\xbd\"");
+    check_string(STR("a\xe2\x82"), "\"a\xef\xbf\xbd\xef\xbf\xbd\"");
+    check_string(STR("\xe2\x82\xac\xff\n"), "\"\xe2\x82\xac\xef\xbf\xbd\\n\"");
+}
+
+static void test_full_buffer(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 4);
+    assert_false(json_write_string(&b, STR("hello")));
+    yyjson_doc *doc = parse("[1,2,3]");
+    buf_reset(&b);
+    assert_false(json_write_value(&b, yyjson_doc_get_root(doc)));
+    yyjson_doc_free(doc);
+    buf_done(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_brackets_in_strings_do_not_count),
+        cmocka_unit_test(test_number_of_values),
+        cmocka_unit_test(test_bad_documents),
+        cmocka_unit_test(test_last_of_a_name_counts),
+        cmocka_unit_test(test_names_with_nul),
+        cmocka_unit_test(test_integers),
+        cmocka_unit_test(test_roundtrip),
+        cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_full_buffer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

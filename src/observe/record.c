@@ -1,0 +1,51 @@
+/*
+ * The access log: one line for each request.
+ */
+#include "observe/record.h"
+
+#include "base/log.h"
+#include "base/utf8.h"
+
+/* What a client chose is cut to this, so that a line stays a line. */
+#define TEXT_BYTES_MAX 200
+#define FIELDS_MAX     16
+
+struct line {
+    struct log_field fields[FIELDS_MAX];
+    size_t n;
+};
+
+static void add_text(struct line *l, const char *key, struct str s)
+{
+    if (s.n)
+        l->fields[l->n++] = LOG_S(key, utf8_cut(s, TEXT_BYTES_MAX));
+}
+
+static void add_number(struct line *l, const char *key, int64_t number)
+{
+    l->fields[l->n++] = LOG_I(key, number);
+}
+
+void record_log(const struct request_record *r)
+{
+    if (!log_is_on(LOG_INFO))
+        return;
+    struct line l = {.n = 0};
+    add_text(&l, "id", r->id);
+    add_text(&l, "method", r->method);
+    add_text(&l, "path", r->path);
+    add_number(&l, "status", r->status);
+    add_text(&l, "end", str_of(r->end));
+    add_text(&l, "detail", r->detail);
+    add_text(&l, "model", r->asked_model);
+    add_text(&l, "served", r->served_model);
+    if (r->is_completion) {
+        add_number(&l, "stream", r->is_stream);
+        add_number(&l, "input_tokens", r->input_tokens);
+        add_number(&l, "output_tokens", r->output_tokens);
+    }
+    if (r->first_ms >= 0)
+        add_number(&l, "first_ms", r->first_ms);
+    add_number(&l, "ms", r->total_ms);
+    log_write(LOG_INFO, "request", l.fields, l.n);
+}

@@ -1,0 +1,32 @@
+/*
+ * What is kept of a request once it is over, and its line in the access log. Never a body, never a
+ * key.
+ */
+#ifndef OBSERVE_RECORD_H
+#define OBSERVE_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+/* Borrowed for the call. Empty texts and negative times are left out of the line. */
+struct request_record {
+    struct str id;     /* x-request-id */
+    struct str method; /* empty: the request line could not be read */
+    struct str path;
+    int status;              /* as sent; 0 = nothing was sent */
+    const char *end;         /* the log word of the end reason */
+    struct str detail;       /* more about the end, for people */
+    struct str asked_model;  /* as the client named it */
+    struct str served_model; /* as the upstream named it */
+    bool is_completion;      /* the following say something */
+    bool is_stream;
+    int64_t input_tokens, output_tokens;
+    int64_t first_ms; /* until the first byte of the answer; -1 = none */
+    int64_t total_ms;
+};
+
+void record_log(const struct request_record *r);
+
+#endif

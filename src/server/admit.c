@@ -1,0 +1,72 @@
+/*
+ * Two token buckets and their headers.
+ */
+#include "server/admit.h"
+
+#include "translate/upstream_error.h"
+
+void admit_init(struct admit *a, int64_t requests_per_minute, int64_t tokens_per_minute)
+{
+    bucket_init(&a->requests, requests_per_minute);
+    bucket_init(&a->tokens, tokens_per_minute);
+}
+
+static enum admit_result take(struct bucket *b, int64_t now_us, int64_t n, int64_t *ret_wait_ms)
+{
+    if (bucket_take(b, now_us, n, ret_wait_ms))
+        return ADMIT_OK;
+    return *ret_wait_ms < 0 ? ADMIT_TOO_LARGE : ADMIT_WAIT;
+}
+
+enum admit_result admit_request(struct admit *a, int64_t now_us, struct admit_ticket *t,
+                                int64_t *ret_wait_ms)
+{
+    enum admit_result result = take(&a->requests, now_us, 1, ret_wait_ms);
+    t->has_request = result == ADMIT_OK;
+    return result;
+}
+
+enum admit_result admit_tokens(struct admit *a, int64_t now_us, int64_t estimate,
+                               struct admit_ticket *t, int64_t *ret_wait_ms)
+{
+    enum admit_result result = take(&a->tokens, now_us, estimate, ret_wait_ms);
+    if (result == ADMIT_OK) {
+        t->tokens = estimate;
+    } else if (t->has_request) {
+        bucket_settle(&a->requests, now_us, -1); /* nothing was sent: it does not count */
+        t->has_request = false;
+    }
+    return result;
+}
+
+void admit_settle(struct admit *a, int64_t now_us, struct admit_ticket *t, int64_t used)
+{
+    if (!t->has_request)
+        return;
+    bucket_settle(&a->tokens, now_us, used - t->tokens);
+    *t = (struct admit_ticket){0};
+}
+
+static void write_level(const struct bucket *b, int64_t now_us, const char *what, struct buf *out)
+{
+    struct bucket_level level = bucket_level(b, now_us);
+    if (level.limit == 0)
+        return;
+    buf_printf(out, "x-ratelimit-limit-%s: %lld\r\nx-ratelimit-remaining-%s: %lld\r\n", what,
+               (long long)level.limit, what, (long long)level.remaining);
+    buf_printf(out, "x-ratelimit-reset-%s: ", what);
+    tr_write_duration(out, level.reset_ms);
+    buf_append_z(out, "\r\n");
+}
+
+void admit_write_levels(const struct admit *a, int64_t now_us, struct buf *out)
+{
+    write_level(&a->requests, now_us, "requests", out);
+    write_level(&a->tokens, now_us, "tokens", out);
+}
+
+void admit_write_wait(int64_t wait_ms, struct buf *out)
+{
+    buf_printf(out, "retry-after: %lld\r\nretry-after-ms: %lld\r\n",
+               (long long)((wait_ms + 999) / 1000), (long long)wait_ms);
+}

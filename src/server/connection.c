@@ -1,0 +1,437 @@
+/*
+ * Client connections.
+ *
+ *   IDLE --first byte--> HEAD --head read--> BODY --message complete--> ANSWERING --over--> IDLE
+ *                          \___ refused, or the answer says close ________/ --> CLOSING --> CLOSED
+ *
+ * Reading never stops, so that a client that leaves is noticed at once; what it sends ahead while
+ * an answer is under way is kept, up to a limit.
+ */
+#include "server/connection.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "http/h1.h"
+#include "net/channel.h"
+#include "server/relay.h"
+#include "server/request.h"
+#include "server/worker.h"
+
+/* Requests sent ahead while one is being answered. */
+#define PIPELINED_BYTES_MAX 65536
+/* The rest of a refused body that is read for the sake of keeping the connection. */
+#define DISCARDED_BYTES_MAX 65536
+/* Answer bytes that may wait for a client: one whole answer, or a stream above its high-water
+ * mark by what one read from the upstream gives. */
+#define OUT_BYTES_MAX (96u << 20)
+/* A client that takes nothing of what waits for so long is dropped. */
+#define WRITE_STALL_US (120 * INT64_C(1000000))
+/* How often that is looked at, and how long a closed connection may linger. */
+#define WRITE_CHECK_MS 2000
+/* A body may not be slower than this once its time for silence has passed. */
+#define BODY_BYTES_PER_S_MIN 128
+/* Connections above the maximum that are still told so. */
+#define SURPLUS_MAX 64
+
+enum connection_state {
+    CONN_IDLE,      /* between requests */
+    CONN_HEAD,      /* the first bytes of a request are in */
+    CONN_BODY,      /* its head is read; the message is not complete */
+    CONN_ANSWERING, /* the message is complete */
+    CONN_CLOSING,   /* our side is ended; the client reads the rest */
+    CONN_CLOSED     /* freed at the end of the turn */
+};
+
+struct connection {
+    struct worker *worker;
+    struct list node; /* in worker->connections */
+    enum connection_state state;
+    struct channel channel;
+    struct h1_parser *parser;
+    struct request *request; /* the one being read or answered */
+    struct buf pending;      /* sent ahead */
+    struct timer timer;      /* what it means depends on the state */
+    struct loop_job next_job, free_job;
+    bool is_surplus;       /* above the maximum: answers 503 and closes */
+    bool is_broken;        /* no further request can be read */
+    bool asks_keep_alive;  /* the client's head */
+    bool can_discard_body; /* small and certain to come */
+    bool is_message_complete;
+    int64_t body_started_us;
+    uint64_t body_bytes;
+    uint64_t written_bytes; /* handed to the channel */
+    uint64_t taken_bytes;   /* of them, by the client, when last looked at */
+    int64_t taken_at_us;
+};
+
+static const struct config *config_of(const struct connection *c)
+{
+    return c->worker->shared->config;
+}
+
+/* The state, and the time it may take. */
+static void set_state(struct connection *c, enum connection_state state)
+{
+    c->state = state;
+    switch (state) {
+    case CONN_IDLE:
+        timer_start(&c->timer, config_of(c)->idle_timeout_s * 1000);
+        break;
+    case CONN_HEAD:
+        timer_start(&c->timer, config_of(c)->head_timeout_s * 1000);
+        break;
+    case CONN_BODY:
+        c->body_started_us = loop_now_us(c->worker->loop);
+        c->body_bytes = 0;
+        timer_start(&c->timer, config_of(c)->body_timeout_s * 1000);
+        break;
+    case CONN_ANSWERING:
+        timer_stop(&c->timer);
+        break;
+    case CONN_CLOSING:
+        timer_start(&c->timer, WRITE_CHECK_MS);
+        break;
+    case CONN_CLOSED:
+        timer_done(&c->timer);
+        break;
+    }
+}
+
+/* Ends --------------------------------------------------------------------------------------- */
+
+static void free_connection(void *arg)
+{
+    struct connection *c = arg;
+    struct worker *w = c->worker;
+    h1_destroy(c->parser);
+    buf_done(&c->pending);
+    free(c);
+    worker_may_stop(w);
+}
+
+static void close_now(struct connection *c, enum end_reason why)
+{
+    if (c->state == CONN_CLOSED)
+        return;
+    set_state(c, CONN_CLOSED);
+    channel_close(&c->channel);
+    list_remove(&c->node);
+    atomic_fetch_sub(&c->worker->shared->n_connections, 1);
+    struct request *r = c->request;
+    c->request = NULL;
+    if (r)
+        request_client_left(r, why);
+    loop_defer(c->worker->loop, &c->free_job);
+}
+
+static void close_when_flushed(struct connection *c)
+{
+    if (c->state == CONN_CLOSING || c->state == CONN_CLOSED)
+        return;
+    set_state(c, CONN_CLOSING);
+    channel_close_after_flush(&c->channel);
+}
+
+void connection_drop(struct connection *c)
+{
+    close_now(c, END_CLIENT_GONE);
+}
+
+/* Answers a request that could not be read. The rest of the connection's bytes mean nothing. */
+static void refuse(struct connection *c, enum end_reason why, const char *message)
+{
+    c->is_broken = true;
+    if (c->request)
+        request_end_from_outside(c->request, why, message);
+    else if (c->state == CONN_HEAD || c->state == CONN_IDLE)
+        request_refuse(c, c->worker, why, message);
+    else
+        close_when_flushed(c); /* the rest of a body whose request has been answered */
+}
+
+/* Requests ----------------------------------------------------------------------------------- */
+
+static bool on_head(void *arg, const struct h1_head *head)
+{
+    struct connection *c = arg;
+    set_state(c, CONN_BODY);
+    c->is_message_complete = false;
+    c->asks_keep_alive = head->keep_alive;
+    c->can_discard_body = !head->is_chunked && head->content_length <= DISCARDED_BYTES_MAX &&
+                          (head->content_length <= 0 || !head->expects_continue);
+    if (c->is_surplus) {
+        c->is_broken = true;
+        request_refuse(c, c->worker, END_TOO_MANY_CONNECTIONS, NULL);
+        return false;
+    }
+    c->request = request_begin(c, c->worker, head);
+    if (!c->request) {
+        connection_drop(c);
+        return false;
+    }
+    request_drive(c->request);
+    return c->state == CONN_BODY;
+}
+
+static bool on_body(void *arg, const char *p, size_t n)
+{
+    struct connection *c = arg;
+    c->body_bytes += n;
+    if (c->request)
+        request_body(c->request, p, n);
+    return c->state == CONN_BODY;
+}
+
+static void on_message_complete(struct connection *c)
+{
+    c->is_message_complete = true;
+    h1_forget_head(c->parser);
+    set_state(c, CONN_ANSWERING);
+    if (c->request)
+        request_body_end(c->request);
+    else
+        loop_defer(c->worker->loop, &c->next_job); /* it was answered before its body came */
+}
+
+static void on_bad_message(struct connection *c, enum h1_result result)
+{
+    char message[160];
+    snprintf(message, sizeof(message), "The request is not valid HTTP: %s.", h1_reason(c->parser));
+    bool is_size = result == H1_HEAD_TOO_LARGE || result == H1_TOO_MANY_HEADERS;
+    refuse(c, is_size ? END_HEAD_TOO_LARGE : END_BAD_HTTP, message);
+}
+
+/* Hands bytes to the parser up to the end of one message; keeps what lies behind it. */
+static void feed(struct connection *c, const char *p, size_t n)
+{
+    if (c->state == CONN_IDLE)
+        set_state(c, CONN_HEAD);
+    size_t taken = 0;
+    enum h1_result result = h1_feed(c->parser, p, n, &taken);
+    switch (result) {
+    case H1_MORE:
+        return;
+    case H1_STOPPED:
+        return; /* on_head or on_body has seen to it */
+    case H1_COMPLETE:
+        on_message_complete(c);
+        if (taken < n && c->state == CONN_ANSWERING &&
+            !buf_append(&c->pending, p + taken, n - taken))
+            connection_drop(c);
+        return;
+    case H1_UPGRADE_REFUSED:
+    case H1_HEAD_TOO_LARGE:
+    case H1_TOO_MANY_HEADERS:
+    case H1_BAD:
+        on_bad_message(c, result);
+        return;
+    }
+}
+
+/* The next request, at the end of the turn in which one was over. */
+static void next_request(void *arg)
+{
+    struct connection *c = arg;
+    if (c->state != CONN_ANSWERING || c->request)
+        return;
+    if (atomic_load(&c->worker->shared->is_draining)) {
+        close_when_flushed(c);
+        return;
+    }
+    set_state(c, CONN_IDLE);
+    struct buf bytes = c->pending;
+    buf_init(&c->pending, PIPELINED_BYTES_MAX);
+    if (bytes.len > 0)
+        feed(c, bytes.data, bytes.len);
+    buf_done(&bytes);
+}
+
+/* Whether the body has come slower than anything but an attack would. */
+static bool is_body_too_slow(const struct connection *c)
+{
+    int64_t elapsed_s = (loop_now_us(c->worker->loop) - c->body_started_us) / 1000000;
+    int64_t beyond_s = elapsed_s - config_of(c)->body_timeout_s;
+    return beyond_s > 0 && c->body_bytes / BODY_BYTES_PER_S_MIN < (uint64_t)beyond_s;
+}
+
+static void on_data(void *arg, const char *p, size_t n)
+{
+    struct connection *c = arg;
+    switch (c->state) {
+    case CONN_BODY:
+        if (is_body_too_slow(c)) {
+            refuse(c, END_BODY_TIMEOUT, NULL);
+            return;
+        }
+        timer_start(&c->timer, config_of(c)->body_timeout_s * 1000);
+        feed(c, p, n);
+        return;
+    case CONN_IDLE:
+    case CONN_HEAD:
+        feed(c, p, n);
+        return;
+    case CONN_ANSWERING:
+        if (!buf_append(&c->pending, p, n))
+            connection_drop(c);
+        return;
+    case CONN_CLOSING:
+    case CONN_CLOSED:
+        return;
+    }
+}
+
+/* Time --------------------------------------------------------------------------------------- */
+
+/* Something waits for the client: drops it when it has taken nothing for too long. */
+static void check_progress(struct connection *c)
+{
+    const int64_t now_us = loop_now_us(c->worker->loop);
+    const uint64_t taken = c->written_bytes - channel_waiting(&c->channel);
+    if (taken != c->taken_bytes) {
+        c->taken_bytes = taken;
+        c->taken_at_us = now_us;
+    } else if (now_us - c->taken_at_us > WRITE_STALL_US) {
+        close_now(c, END_CLIENT_STALLED);
+        return;
+    }
+    timer_start(&c->timer, WRITE_CHECK_MS);
+}
+
+static void on_timer(void *arg)
+{
+    struct connection *c = arg;
+    switch (c->state) {
+    case CONN_IDLE:
+    case CONN_CLOSING:
+        if (channel_waiting(&c->channel) > 0)
+            check_progress(c);
+        else
+            connection_drop(c);
+        return;
+    case CONN_HEAD:
+        if (h1_is_in_head(c->parser))
+            refuse(c, END_HEAD_TIMEOUT, NULL);
+        else
+            connection_drop(c); /* blank lines only */
+        return;
+    case CONN_BODY:
+        refuse(c, END_BODY_TIMEOUT, NULL);
+        return;
+    case CONN_ANSWERING:
+        if (channel_waiting(&c->channel) > 0)
+            check_progress(c);
+        return;
+    case CONN_CLOSED:
+        return;
+    }
+}
+
+static void on_drain(void *arg)
+{
+    struct connection *c = arg;
+    if (c->request)
+        relay_client_drained(c->request);
+}
+
+static void on_end(void *arg, enum channel_end why)
+{
+    (void)why;
+    connection_drop(arg);
+}
+
+/* For requests ------------------------------------------------------------------------------- */
+
+void connection_write(struct connection *c, struct str bytes)
+{
+    if (bytes.n == 0)
+        return;
+    c->written_bytes += bytes.n;
+    channel_write(&c->channel, bytes.p, bytes.n);
+    if (c->state == CONN_ANSWERING && !timer_is_running(&c->timer) &&
+        channel_waiting(&c->channel) > 0) {
+        c->taken_at_us = loop_now_us(c->worker->loop);
+        timer_start(&c->timer, WRITE_CHECK_MS);
+    }
+}
+
+size_t connection_waiting(const struct connection *c)
+{
+    return channel_waiting(&c->channel);
+}
+
+bool connection_keeps_alive(const struct connection *c)
+{
+    return c->asks_keep_alive && !c->is_broken && (c->is_message_complete || c->can_discard_body) &&
+           !atomic_load(&c->worker->shared->is_draining);
+}
+
+void connection_request_over(struct connection *c, enum connection_rest rest)
+{
+    c->request = NULL;
+    switch (rest) {
+    case CONNECTION_STAYS:
+        if (c->state == CONN_ANSWERING)
+            loop_defer(c->worker->loop, &c->next_job);
+        return; /* else the rest of its body comes first */
+    case CONNECTION_CLOSES:
+        close_when_flushed(c);
+        return;
+    case CONNECTION_BREAKS:
+        connection_drop(c);
+        return;
+    }
+}
+
+/* Birth, and the worker's drain -------------------------------------------------------------- */
+
+static struct connection *create(struct worker *w)
+{
+    static const struct h1_callbacks callbacks = {on_head, on_body};
+    struct connection *c = calloc(1, sizeof(*c));
+    if (!c)
+        return NULL;
+    c->parser = h1_create(H1_REQUEST, &callbacks, c);
+    if (!c->parser) {
+        free(c);
+        return NULL;
+    }
+    c->worker = w;
+    buf_init(&c->pending, PIPELINED_BYTES_MAX);
+    c->next_job = (struct loop_job){.run = next_request, .arg = c};
+    c->free_job = (struct loop_job){.run = free_connection, .arg = c};
+    timer_init(&c->timer, w->loop, on_timer, c);
+    return c;
+}
+
+void connection_accept(void *worker, int fd)
+{
+    static const struct channel_callbacks callbacks = {NULL, on_data, on_drain, on_end};
+    struct worker *w = worker;
+    const int64_t max = w->shared->config->max_connections;
+    const int64_t n = atomic_fetch_add(&w->shared->n_connections, 1) + 1;
+    struct connection *c = n <= max + SURPLUS_MAX ? create(w) : NULL;
+    if (!c) {
+        close(fd);
+        atomic_fetch_sub(&w->shared->n_connections, 1);
+        return;
+    }
+    c->is_surplus = n > max;
+    list_append(&w->connections, &c->node);
+    channel_open(&c->channel, w->loop, fd, NULL, OUT_BYTES_MAX, &callbacks, c);
+    set_state(c, CONN_IDLE);
+}
+
+void connection_drain(struct connection *c, bool now)
+{
+    if (now && c->request)
+        request_end_from_outside(c->request, END_SHUTDOWN, NULL);
+    if (now || c->state == CONN_IDLE)
+        connection_drop(c);
+}
+
+struct connection *connection_of_node(struct list *node)
+{
+    return LIST_OF(node, struct connection, node);
+}

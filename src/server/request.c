@@ -1,0 +1,433 @@
+/*
+ * START HERE. The way of a request, as a table of steps with a short driver.
+ *
+ * The connection makes a request when its head is read. The driver runs one step after the other;
+ * a step that has to wait says so, and whoever sees the awaited thing happen (the connection: the
+ * body is in; relay.c: the upstream sent something; models_cache.c: the list is there) drives on.
+ * request_set_step is the only place that changes the step, request_end the only one that ends a
+ * request, for a reason from end_reasons.def.
+ */
+#include "server/request.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/id.h"
+#include "observe/record.h"
+#include "server/answer.h"
+#include "server/auth.h"
+#include "server/connection.h"
+#include "server/relay.h"
+#include "server/worker.h"
+
+#define ARENA_BYTES_MAX (16u << 20)
+
+static enum go step_route(struct request *r);
+static enum go step_authenticate(struct request *r);
+static enum go step_read(struct request *r);
+static enum go step_admit(struct request *r);
+static enum go step_translate(struct request *r);
+static enum go step_reserve(struct request *r);
+static enum go step_relay(struct request *r);
+static enum go step_finish(struct request *r);
+static enum go step_record(struct request *r);
+
+static enum go (*const steps[])(struct request *r) = {
+    [STEP_ROUTE] = step_route,               /* which URL is it? 404, 405, preflight */
+    [STEP_AUTHENTICATE] = step_authenticate, /* 401 */
+    [STEP_READ] = step_read,                 /* the body; 413 */
+    [STEP_ANSWER] = step_answer,             /* answer.c: what needs no upstream call */
+    [STEP_ADMIT] = step_admit,               /* requests per minute; 429 */
+    [STEP_TRANSLATE] = step_translate,       /* OpenAI's request -> Anthropic's; 400, 404 */
+    [STEP_RESERVE] = step_reserve,           /* tokens per minute; 429 */
+    [STEP_SEND] = step_send,                 /* relay.c: off to the upstream */
+    [STEP_RELAY] = step_relay,               /* relay.c: its answer -> the client's */
+    [STEP_FINISH] = step_finish,             /* settle the limits, let the connection go */
+    [STEP_RECORD] = step_record,             /* the access log */
+};
+
+static void request_set_step(struct request *r, enum request_step step)
+{
+    r->step = step;
+}
+
+void request_drive(struct request *r)
+{
+    while (r->step != STEP_OVER) {
+        switch (steps[r->step](r)) {
+        case GO_ON:
+            request_set_step(r, r->step + 1);
+            break;
+        case GO_AGAIN:
+            break;
+        case GO_WAIT:
+            return;
+        }
+    }
+}
+
+enum go request_end(struct request *r, enum end_reason why, const struct api_error *error)
+{
+    if (r->end != END_NONE)
+        return GO_AGAIN;
+    r->end = why;
+    request_set_step(r, STEP_FINISH);
+    const struct end_info *info = end_info(why);
+    if (r->status != 0 || !r->connection || (!error && info->status == 0))
+        return GO_AGAIN;
+    struct api_error own;
+    if (!error) {
+        api_error_set(&own, info->status, info->type, info->code, NULL, "%s", info->message);
+        error = &own;
+    }
+    answer_error(r, error);
+    return GO_AGAIN;
+}
+
+/* Like request_end, with a message of its own. */
+static enum go end_saying(struct request *r, enum end_reason why, const char *message)
+{
+    const struct end_info *info = end_info(why);
+    struct api_error e;
+    api_error_set(&e, info->status, info->type, info->code, NULL, "%s", message);
+    return request_end(r, why, &e);
+}
+
+/* Birth ----------------------------------------------------------------------------------- */
+
+static void free_request(void *arg)
+{
+    struct request *r = arg;
+    struct worker *w = r->worker;
+    arena_done(&r->arena);
+    buf_done(&r->body);
+    buf_done(&r->upstream_headers);
+    free(r);
+    worker_may_stop(w);
+}
+
+static struct request *create(struct connection *c, struct worker *w)
+{
+    struct request *r = calloc(1, sizeof(*r));
+    if (!r)
+        return NULL;
+    r->worker = w;
+    r->connection = c;
+    list_init(&r->node);
+    arena_init(&r->arena, ARENA_BYTES_MAX);
+    buf_init(&r->body, (size_t)w->shared->config->max_body_bytes);
+    buf_init(&r->upstream_headers, UPSTREAM_HEADER_BYTES_MAX);
+    r->free_job = (struct loop_job){.run = free_request, .arg = r};
+    r->started_us = loop_now_us(w->loop);
+    id_random(r->id, sizeof(r->id), "req_");
+    return r;
+}
+
+static struct str keep_header(struct request *r, const struct h1_head *head, struct str name)
+{
+    struct str value = h1_find(head, name);
+    return value.n ? arena_strdup(&r->arena, value) : value;
+}
+
+static bool keep_head(struct request *r, const struct h1_head *head)
+{
+    r->head = (struct request_head){
+        .method = arena_strdup(&r->arena, head->method),
+        .target = arena_strdup(&r->arena, head->target),
+        .origin = keep_header(r, head, STR("origin")),
+        .asked_cors_headers = keep_header(r, head, STR("access-control-request-headers")),
+        .workspace_id = keep_header(r, head, STR("anthropic-workspace-id")),
+        .content_length = head->content_length,
+        .is_http_1_0 = head->is_http_1_0,
+        .is_chunked = head->is_chunked,
+        .expects_continue = head->expects_continue,
+    };
+    return r->head.method.p && r->head.target.p;
+}
+
+struct request *request_begin(struct connection *c, struct worker *w, const struct h1_head *head)
+{
+    struct request *r = create(c, w);
+    if (!r)
+        return NULL;
+    if (!keep_head(r, head)) {
+        free_request(r);
+        return NULL;
+    }
+    r->sent_head = head;
+    return r;
+}
+
+void request_refuse(struct connection *c, struct worker *w, enum end_reason why,
+                    const char *message)
+{
+    struct request *r = create(c, w);
+    if (!r) {
+        connection_drop(c);
+        return;
+    }
+    end_saying(r, why, message ? message : end_info(why)->message);
+    request_drive(r);
+}
+
+/* The steps ------------------------------------------------------------------------------- */
+
+static enum go step_route(struct request *r)
+{
+    struct route_match match;
+    enum route_result result = route_find(r->head.method, r->head.target, &match);
+    r->route = match.route;
+    r->path = match.path;
+    r->model_name = match.name;
+    char message[512];
+    switch (result) {
+    case ROUTE_FOUND:
+        return GO_ON;
+    case ROUTE_OPTIONS:
+        return answer_options(r);
+    case ROUTE_WRONG_METHOD:
+        snprintf(message, sizeof(message), "Not allowed to %.*s on %.*s. Allowed: %s.",
+                 STR_ARG(r->head.method), STR_ARG(r->path), r->route->allow);
+        return end_saying(r, END_METHOD_NOT_ALLOWED, message);
+    case ROUTE_UNKNOWN:
+        break;
+    }
+    snprintf(message, sizeof(message), "Invalid URL (%.*s %.*s)", STR_ARG(r->head.method),
+             (int)(r->path.n > 300 ? 300 : r->path.n), r->path.p);
+    return end_saying(r, END_UNKNOWN_URL, message);
+}
+
+static enum go step_authenticate(struct request *r)
+{
+    enum auth_result result = AUTH_OK;
+    if (r->route->needs_key)
+        result = auth_check(r->worker->shared->proxy_key, r->sent_head);
+    switch (result) {
+    case AUTH_OK:
+        r->is_authenticated = r->route->needs_key;
+        return GO_ON;
+    case AUTH_NO_KEY:
+        return request_end(r, END_NO_KEY, NULL);
+    case AUTH_WRONG_KEY:
+        return request_end(r, END_WRONG_KEY, NULL);
+    case AUTH_TWO_KEYS:
+        break;
+    }
+    return request_end(r, END_TWO_KEYS, NULL);
+}
+
+static enum go end_too_large(struct request *r)
+{
+    char message[128];
+    snprintf(message, sizeof(message), "The request's body is larger than %lld bytes.",
+             (long long)r->worker->shared->config->max_body_bytes);
+    return end_saying(r, END_BODY_TOO_LARGE, message);
+}
+
+static enum go step_read(struct request *r)
+{
+    if (r->is_body_read)
+        return GO_ON;
+    if (r->head.content_length > r->worker->shared->config->max_body_bytes)
+        return end_too_large(r);
+    if (r->head.expects_continue && (r->head.is_chunked || r->head.content_length > 0))
+        connection_write(r->connection, STR("HTTP/1.1 100 Continue\r\n\r\n"));
+    return GO_WAIT;
+}
+
+static enum go end_limited(struct request *r, enum end_reason why, enum admit_result result,
+                           const char *what, const char *setting, int64_t limit, int64_t asked)
+{
+    char message[256];
+    if (result == ADMIT_TOO_LARGE) {
+        r->is_final = true;
+        snprintf(message, sizeof(message),
+                 "Request too large: about %lld %s, and this proxy allows %lld per minute (%s). "
+                 "The request must be made smaller or the setting larger.",
+                 (long long)asked, what, (long long)limit, setting);
+        return end_saying(r, END_LARGER_THAN_LIMIT, message);
+    }
+    snprintf(message, sizeof(message),
+             "Rate limit reached for %s per minute: Limit %lld (%s), Requested %lld. "
+             "Please try again in %lld.%03llds.",
+             what, (long long)limit, setting, (long long)asked, (long long)(r->wait_ms / 1000),
+             (long long)(r->wait_ms % 1000));
+    return end_saying(r, why, message);
+}
+
+static enum go step_admit(struct request *r)
+{
+    struct admit *a = &r->worker->shared->admit;
+    enum admit_result result =
+        admit_request(a, loop_now_us(r->worker->loop), &r->ticket, &r->wait_ms);
+    if (result == ADMIT_OK)
+        return GO_ON;
+    return end_limited(r, END_REQUEST_LIMIT, result, "requests", "REQUESTS_PER_MINUTE",
+                       a->requests.per_minute, 1);
+}
+
+/* Copies `s` into the arena when it points into the client's body, which is about to be freed. */
+static void own(struct request *r, struct str *s)
+{
+    const char *start = r->body.data;
+    if (s->n && start && s->p >= start && s->p < start + r->body.len)
+        *s = arena_strdup(&r->arena, *s);
+}
+
+static enum go step_translate(struct request *r)
+{
+    struct shared *shared = r->worker->shared;
+    struct api_error error;
+    if (!tr_request(&r->arena, &shared->policy, models_current(r->worker), buf_str(&r->body),
+                    &r->translated, &error)) {
+        bool is_model = error.status == 404;
+        return request_end(r, is_model ? END_MODEL_NOT_FOUND : END_INVALID_REQUEST, &error);
+    }
+    r->has_translated = true;
+    own(r, &r->translated.asked_model);
+    own(r, &r->translated.model);
+    own(r, &r->translated.beta);
+    own(r, &r->translated.metadata);
+    own(r, &r->translated.ignored);
+    own(r, &r->translated.modified);
+    buf_done(&r->body);
+    return GO_ON;
+}
+
+static enum go step_reserve(struct request *r)
+{
+    struct admit *a = &r->worker->shared->admit;
+    int64_t estimate = r->translated.input_estimate;
+    enum admit_result result =
+        admit_tokens(a, loop_now_us(r->worker->loop), estimate, &r->ticket, &r->wait_ms);
+    if (result == ADMIT_OK)
+        return GO_ON;
+    return end_limited(r, END_TOKEN_LIMIT, result, "tokens", "TOKENS_PER_MINUTE",
+                       a->tokens.per_minute, estimate);
+}
+
+static enum go step_relay(struct request *r)
+{
+    (void)r;
+    return GO_WAIT; /* the upstream's callbacks in relay.c end it */
+}
+
+/* An answer that was cut off must not look whole: the connection breaks. */
+static enum connection_rest rest_of(const struct request *r)
+{
+    if (!r->is_answer_complete)
+        return CONNECTION_BREAKS;
+    return r->keeps_alive ? CONNECTION_STAYS : CONNECTION_CLOSES;
+}
+
+static enum go step_finish(struct request *r)
+{
+    struct worker *w = r->worker;
+    if (r->ended_us == 0) {
+        r->ended_us = loop_now_us(w->loop);
+        admit_settle(&w->shared->admit, r->ended_us, &r->ticket, relay_used_tokens(r));
+    }
+    list_remove(&r->node); /* it may have waited for the models, or for the upstream's end */
+    relay_release(r);
+    if (r->connection)
+        connection_request_over(r->connection, rest_of(r));
+    r->connection = NULL;
+    if (r->call) {
+        list_append(&w->tails, &r->node);
+        return GO_WAIT;
+    }
+    return GO_ON;
+}
+
+static int64_t ms_since(const struct request *r, int64_t at_us)
+{
+    return at_us == 0 ? -1 : (at_us - r->started_us) / 1000;
+}
+
+static enum go step_record(struct request *r)
+{
+    struct request_record record = {
+        .id = str_of(r->id),
+        .method = r->head.method,
+        .path = r->path,
+        .status = r->status,
+        .end = end_info(r->end)->word,
+        .detail = str_of(r->detail),
+        .is_completion = r->has_translated,
+        .first_ms = ms_since(r, r->first_us),
+        .total_ms = ms_since(r, r->ended_us),
+    };
+    if (r->has_translated) {
+        record.asked_model = r->translated.asked_model;
+        record.is_stream = r->translated.is_stream;
+    }
+    if (r->stream) {
+        const struct tr_usage *usage = tr_stream_usage(r->stream);
+        record.served_model = tr_stream_model(r->stream);
+        record.input_tokens = usage->input + usage->cache_read + usage->cache_write;
+        record.output_tokens = usage->output;
+    }
+    record_log(&record);
+    relay_free(r);
+    loop_defer(r->worker->loop, &r->free_job);
+    return GO_ON;
+}
+
+/* What happens to it ---------------------------------------------------------------------- */
+
+void request_body(struct request *r, const char *p, size_t n)
+{
+    if (r->step != STEP_READ)
+        return;
+    if (buf_append(&r->body, p, n))
+        return;
+    if (n > r->body.max - r->body.len)
+        end_too_large(r);
+    else
+        request_end(r, END_OUT_OF_MEMORY, NULL);
+    request_drive(r);
+}
+
+void request_body_end(struct request *r)
+{
+    r->is_body_read = true;
+    if (r->step == STEP_READ)
+        request_drive(r);
+}
+
+void request_end_from_outside(struct request *r, enum end_reason why, const char *message)
+{
+    const char *text = message ? message : end_info(why)->message;
+    if (r->step == STEP_RELAY)
+        relay_fail(r, why, text);
+    else
+        end_saying(r, why, text);
+    request_drive(r);
+}
+
+void request_client_left(struct request *r, enum end_reason why)
+{
+    r->connection = NULL;
+    request_end(r, why, NULL);
+    request_drive(r);
+}
+
+void request_drop_tail(struct request *r)
+{
+    relay_cancel(r);
+    request_drive(r);
+}
+
+void request_models_arrived(struct worker *w)
+{
+    while (!list_is_empty(&w->models_waiters)) {
+        struct request *r = request_of_node(w->models_waiters.next);
+        list_remove(&r->node);
+        request_drive(r);
+    }
+}
+
+struct request *request_of_node(struct list *node)
+{
+    return LIST_OF(node, struct request, node);
+}

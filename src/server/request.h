@@ -1,0 +1,143 @@
+/*
+ * One request of a client, from its head to its line in the access log. request.c holds the table
+ * of its steps.
+ */
+#ifndef SERVER_REQUEST_H
+#define SERVER_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "http/h1.h"
+#include "net/loop.h"
+#include "server/admit.h"
+#include "server/end.h"
+#include "server/routes.h"
+#include "translate/api_error.h"
+#include "translate/request.h"
+#include "translate/stream.h"
+
+struct connection;
+struct upstream_call;
+struct worker;
+
+enum request_step {
+    STEP_ROUTE,
+    STEP_AUTHENTICATE,
+    STEP_READ,
+    STEP_ANSWER,
+    STEP_ADMIT,
+    STEP_TRANSLATE,
+    STEP_RESERVE,
+    STEP_SEND,
+    STEP_RELAY,
+    STEP_FINISH,
+    STEP_RECORD,
+    STEP_OVER
+};
+
+/* What a step tells the driver. */
+enum go {
+    GO_ON,   /* to the next step */
+    GO_WAIT, /* something has to happen first; whoever notices it drives on */
+    GO_AGAIN /* request_end has set the step */
+};
+
+/* What the upstream is sending. */
+enum upstream_content {
+    CONTENT_NONE,
+    CONTENT_EVENTS,  /* an event stream */
+    CONTENT_MESSAGE, /* one JSON message */
+    CONTENT_ERROR    /* the body of an error */
+};
+
+/* Translated headers of the upstream's answer, all together. */
+#define UPSTREAM_HEADER_BYTES_MAX 16384
+
+/* The client's head as far as it is needed after the parser has forgotten it. In the arena. */
+struct request_head {
+    struct str method, target, origin, asked_cors_headers, workspace_id;
+    int64_t content_length; /* -1 = not said */
+    bool is_http_1_0, is_chunked, expects_continue;
+};
+
+struct request {
+    struct worker *worker;
+    struct connection *connection; /* NULL once the answer is out or the client has left */
+    struct list node;              /* in worker->tails or worker->models_waiters, or alone */
+    enum request_step step;
+    enum end_reason end; /* END_NONE until it is known */
+    struct arena arena;
+    struct loop_job free_job;
+
+    /* The client's request. */
+    const struct h1_head *sent_head; /* while it is being read only: route, authenticate */
+    struct request_head head;
+    const struct route *route; /* NULL before it is found */
+    struct str path, model_name;
+    bool is_authenticated, is_body_read;
+    struct buf body;
+
+    /* Translated, and within the limits. */
+    struct tr_request translated;
+    bool has_translated;
+    struct admit_ticket ticket;
+    int64_t wait_ms; /* a rate limit says when to come back; 0 = none does */
+
+    /* The upstream's answer. */
+    struct upstream_call *call;
+    enum upstream_content content;
+    bool was_sent;               /* the upstream may have counted tokens */
+    int upstream_status;         /* 0 = no head yet */
+    struct buf upstream_headers; /* translated, until our head is written */
+    struct buf collected;        /* a message or an error */
+    struct tr_stream_params stream_params;
+    struct tr_stream *stream;
+    bool is_paused; /* the upstream waits until the client has read */
+    bool is_final;  /* trying again does not mend the error */
+    bool has_upstream_id;
+
+    /* Ours. */
+    int status; /* as sent; 0 = no head yet */
+    bool is_chunked, keeps_alive, is_answer_complete;
+    char id[64];
+    char detail[96]; /* more about the end, for the log */
+    int64_t started_us, first_us, ended_us;
+};
+
+/*
+ * For the connection. A request may be freed at the end of the turn in which any of these is
+ * called.
+ */
+
+/* NULL without memory. `head` is borrowed until the first request_drive has returned. */
+struct request *request_begin(struct connection *c, struct worker *w, const struct h1_head *head);
+/* Runs the steps until one waits or all are done. */
+void request_drive(struct request *r);
+/* There is no request that can be read: answers with `why`, and `message` when it is not NULL. */
+void request_refuse(struct connection *c, struct worker *w, enum end_reason why,
+                    const char *message);
+/* A piece of the body, and its end. */
+void request_body(struct request *r, const char *p, size_t n);
+void request_body_end(struct request *r);
+/* Ends it with an answer, if one can still be given (a timeout, a shutdown). */
+void request_end_from_outside(struct request *r, enum end_reason why, const char *message);
+/* The connection is gone. */
+void request_client_left(struct request *r, enum end_reason why);
+
+/* For the worker and its models. */
+void request_models_arrived(struct worker *w);
+/* The answer is out; the rest of the upstream's is not waited for any more. */
+void request_drop_tail(struct request *r);
+struct request *request_of_node(struct list *node);
+
+/*
+ * For the steps: ends the request. Answers with `error` (NULL: as the table has it) unless an
+ * answer has begun, and leads to STEP_FINISH. Returns GO_AGAIN, for a step to return.
+ */
+enum go request_end(struct request *r, enum end_reason why, const struct api_error *error);
+
+#endif

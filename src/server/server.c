@@ -1,0 +1,254 @@
+/*
+ * The proxy as a whole: what the workers share, their start, signals, the drain.
+ */
+#include "server/server.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "server/worker.h"
+
+/* What one upstream stream may hold unread while its client does not read. */
+#define UPSTREAM_WINDOW_BYTES  262144
+#define UPSTREAM_PING_AFTER_MS 30000
+#define UPSTREAM_IDLE_CLOSE_MS 90000
+#define WORKERS_MAX            256
+
+struct server {
+    struct shared shared;
+    struct loop *loop; /* the main thread's: signals only */
+    struct loop_signal on_term, on_int;
+    struct loop_job *stopped_jobs; /* one for each worker */
+    size_t n_running;
+    int port;
+    int n_signals;
+    char bearer[512];
+};
+
+/* What the workers share ------------------------------------------------------------------ */
+
+static void init_policy(struct tr_policy *p, const struct config *c)
+{
+    *p = (struct tr_policy){
+        .default_model = str_of(c->anthropic_model),
+        .model_aliases = str_of(c->model_aliases),
+        .model_succession = c->model_succession,
+        .max_tokens = c->max_tokens,
+        .max_tokens_is_set = c->has_max_tokens,
+        .thinking_reserve = c->thinking_reserve,
+        .temperature = c->model_temperature,
+        .version = (enum tr_version)c->anthropic_version,
+        .cache = (enum tr_cache)c->prompt_cache,
+        .strict = c->strict,
+    };
+}
+
+static bool init_auth(struct server *s, char *why, size_t why_size)
+{
+    const struct config *c = s->shared.config;
+    s->shared.upstream_auth_name = STR("x-api-key");
+    s->shared.upstream_auth_value = str_of(c->anthropic_api_key);
+    if (c->anthropic_auth == 0 || s->shared.upstream_auth_value.n == 0)
+        return true;
+    int n = snprintf(s->bearer, sizeof(s->bearer), "Bearer %s", c->anthropic_api_key);
+    if (n < 0 || (size_t)n >= sizeof(s->bearer)) {
+        snprintf(why, why_size, "ANTHROPIC_API_KEY is too long");
+        return false;
+    }
+    s->shared.upstream_auth_name = STR("authorization");
+    s->shared.upstream_auth_value = str_of(s->bearer);
+    return true;
+}
+
+static bool init_upstream(struct shared *shared, char *why, size_t why_size)
+{
+    const struct config *c = shared->config;
+    struct upstream_settings *u = &shared->upstream;
+    *u = (struct upstream_settings){
+        .connect_timeout_ms = c->connect_timeout_s * 1000,
+        .ping_after_ms = UPSTREAM_PING_AFTER_MS,
+        .max_connections = (size_t)c->upstream_connections,
+        .stream_window_bytes = UPSTREAM_WINDOW_BYTES,
+        .idle_close_ms = UPSTREAM_IDLE_CLOSE_MS,
+    };
+    if (!upstream_origin_parse(str_of(c->anthropic_base_url), &u->origin, why, why_size))
+        return false;
+    if (u->origin.is_tls) {
+        const char *ca_file = *c->upstream_ca_file ? c->upstream_ca_file : NULL;
+        u->tls = tls_client_context(ca_file, why, why_size);
+        if (!u->tls)
+            return false;
+    }
+    u->resolver = resolver_create();
+    if (!u->resolver)
+        snprintf(why, why_size, "cannot start the resolver thread");
+    return u->resolver != NULL;
+}
+
+static bool init_shared(struct server *s, const struct server_options *o, char *why,
+                        size_t why_size)
+{
+    struct shared *shared = &s->shared;
+    shared->config = o->config;
+    shared->is_demo = o->is_demo;
+    shared->proxy_key = str_of(o->config->proxy_api_key);
+    shared->cors_origins = str_of(o->config->cors_origins);
+    init_policy(&shared->policy, o->config);
+    admit_init(&shared->admit, o->config->requests_per_minute, o->config->tokens_per_minute);
+    return init_auth(s, why, why_size) && init_upstream(shared, why, why_size);
+}
+
+/* Stopping -------------------------------------------------------------------------------- */
+
+static void on_worker_gone(void *arg)
+{
+    struct server *s = arg;
+    if (--s->n_running == 0)
+        loop_stop(s->loop);
+}
+
+/* On the worker's thread. */
+static void on_worker_stopped(void *arg)
+{
+    struct loop_job *job = arg;
+    struct server *s = job->arg;
+    loop_post(s->loop, job);
+}
+
+static void drain_or_end(struct server *s)
+{
+    const bool is_first = s->n_signals++ == 0;
+    atomic_store(&s->shared.is_draining, true);
+    for (size_t i = 0; i < s->shared.n_workers; i++) {
+        if (is_first)
+            worker_drain(&s->shared.workers[i]);
+        else if (s->n_signals == 2)
+            worker_end_now(&s->shared.workers[i]);
+    }
+}
+
+static void on_signal(void *arg, int number)
+{
+    struct server *s = arg;
+    log_line(LOG_INFO, s->n_signals == 0 ? "draining" : "ending now",
+             LOG_Z("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
+             LOG_I("connections", atomic_load(&s->shared.n_connections)));
+    drain_or_end(s);
+}
+
+/* Starting -------------------------------------------------------------------------------- */
+
+static size_t worker_count(const struct config *c)
+{
+    size_t n = (size_t)c->workers;
+    cpu_set_t cpus;
+    if (n == 0 && sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
+        n = (size_t)CPU_COUNT(&cpus);
+    return n == 0 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : n;
+}
+
+static bool init_workers(struct server *s, char *why, size_t why_size)
+{
+    const struct config *c = s->shared.config;
+    const size_t n = worker_count(c);
+    s->port = (int)c->port;
+    if (s->port != 0 && !listener_port_is_free(c->host, s->port, why, why_size))
+        return false;
+    s->shared.workers = calloc(n, sizeof(*s->shared.workers));
+    s->stopped_jobs = calloc(n, sizeof(*s->stopped_jobs));
+    if (!s->shared.workers || !s->stopped_jobs) {
+        snprintf(why, why_size, "out of memory");
+        return false;
+    }
+    s->shared.n_workers = n;
+    for (size_t i = 0; i < n; i++) {
+        struct worker *w = &s->shared.workers[i];
+        s->stopped_jobs[i] = (struct loop_job){.run = on_worker_gone, .arg = s};
+        w->on_stopped = on_worker_stopped;
+        w->on_stopped_arg = &s->stopped_jobs[i];
+        if (!worker_init(w, &s->shared, s->port, why, why_size))
+            return false;
+        s->port = listener_port(w->listener);
+    }
+    return true;
+}
+
+static bool start_workers(struct server *s, char *why, size_t why_size)
+{
+    for (size_t i = 0; i < s->shared.n_workers; i++) {
+        if (!worker_start(&s->shared.workers[i])) {
+            snprintf(why, why_size, "cannot start a thread");
+            return false;
+        }
+        s->n_running++;
+    }
+    return true;
+}
+
+struct server *server_start(const struct server_options *o, char *why, size_t why_size)
+{
+    struct server *s = calloc(1, sizeof(*s));
+    if (!s) {
+        snprintf(why, why_size, "out of memory");
+        return NULL;
+    }
+    s->loop = loop_create();
+    if (!s->loop)
+        snprintf(why, why_size, "cannot make an event loop");
+    if (!s->loop || !init_shared(s, o, why, why_size) || !init_workers(s, why, why_size)) {
+        server_destroy(s);
+        return NULL;
+    }
+    loop_signal_add(s->loop, &s->on_term, SIGTERM, on_signal, s);
+    loop_signal_add(s->loop, &s->on_int, SIGINT, on_signal, s);
+    if (!start_workers(s, why, why_size)) {
+        server_destroy(s);
+        return NULL;
+    }
+    log_line(LOG_INFO, "listening", LOG_Z("host", o->config->host), LOG_I("port", s->port),
+             LOG_I("workers", s->shared.n_workers),
+             LOG_Z("upstream", s->shared.upstream.origin.authority));
+    return s;
+}
+
+int server_port(const struct server *s)
+{
+    return s->port;
+}
+
+void server_run(struct server *s)
+{
+    if (s->n_running > 0)
+        loop_run(s->loop);
+    log_line(LOG_INFO, "stopped", LOG_I("port", s->port));
+}
+
+void server_destroy(struct server *s)
+{
+    if (!s)
+        return;
+    if (s->n_running > 0) { /* server_run was not called, or the start failed half-way */
+        s->n_signals = 1;
+        drain_or_end(s);
+        loop_run(s->loop);
+    }
+    for (size_t i = 0; i < s->shared.n_workers; i++)
+        worker_join(&s->shared.workers[i]);
+    for (size_t i = 0; i < s->shared.n_workers; i++)
+        worker_done(&s->shared.workers[i]);
+    resolver_destroy(s->shared.upstream.resolver);
+    tls_context_destroy(s->shared.upstream.tls);
+    if (s->loop && s->on_term.run) {
+        loop_signal_remove(&s->on_term);
+        loop_signal_remove(&s->on_int);
+    }
+    loop_destroy(s->loop);
+    free(s->shared.workers);
+    free(s->stopped_jobs);
+    explicit_bzero(s->bearer, sizeof(s->bearer));
+    free(s);
+}

@@ -1,0 +1,15 @@
+/*
+ * The headers every request to the upstream carries.
+ */
+#ifndef SERVER_UPSTREAM_HEADERS_H
+#define SERVER_UPSTREAM_HEADERS_H
+
+#include "server/worker.h"
+
+#define UPSTREAM_HEADERS_MAX 12
+
+/* Writes the key, user-agent and accept-encoding; returns how many. The caller adds its own. */
+size_t upstream_headers_common(const struct shared *shared,
+                               struct upstream_header to[UPSTREAM_HEADERS_MAX]);
+
+#endif

@@ -1,0 +1,167 @@
+/*
+ * A worker thread: its parts, its drain, its scratch memory.
+ */
+#include "server/worker.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "server/connection.h"
+#include "server/request.h"
+#include "server/response.h"
+
+#define HEAD_BYTES_MAX 65536
+/* The largest answer, and then some. */
+#define OUT_BYTES_MAX (64u << 20)
+/* Scratch memory beyond this is not kept. */
+#define SCRATCH_KEPT_BYTES (1u << 20)
+
+static bool is_draining(const struct worker *w)
+{
+    return atomic_load(&w->shared->is_draining);
+}
+
+/* Draining -------------------------------------------------------------------------------- */
+
+void worker_may_stop(struct worker *w)
+{
+    if (is_draining(w) && !w->listener && list_is_empty(&w->connections) &&
+        list_is_empty(&w->tails))
+        loop_stop(w->loop);
+}
+
+static void drain(struct worker *w, bool now)
+{
+    listener_close(w->listener);
+    w->listener = NULL;
+    models_view_stop(w);
+    LIST_EACH(&w->tails, it, next)
+    request_drop_tail(request_of_node(it));
+    LIST_EACH(&w->connections, it, next)
+    connection_drain(connection_of_node(it), now);
+    worker_may_stop(w);
+}
+
+static void run_drain(void *arg)
+{
+    struct worker *w = arg;
+    timer_start(&w->drain_timer, w->shared->config->drain_timeout_s * 1000);
+    drain(w, false);
+}
+
+static void run_end_now(void *arg)
+{
+    drain(arg, true);
+}
+
+void worker_drain(struct worker *w)
+{
+    loop_post(w->loop, &w->drain_job);
+}
+
+void worker_end_now(struct worker *w)
+{
+    loop_post(w->loop, &w->end_now_job);
+}
+
+/* Life ------------------------------------------------------------------------------------ */
+
+bool worker_init(struct worker *w, struct shared *shared, int port, char *why, size_t why_size)
+{
+    w->shared = shared;
+    list_init(&w->connections);
+    list_init(&w->tails);
+    list_init(&w->models_waiters);
+    buf_init(&w->head, HEAD_BYTES_MAX);
+    buf_init(&w->out, OUT_BYTES_MAX);
+    w->drain_job = (struct loop_job){.run = run_drain, .arg = w};
+    w->end_now_job = (struct loop_job){.run = run_end_now, .arg = w};
+    models_view_init(w);
+    w->loop = loop_create();
+    if (!w->loop) {
+        snprintf(why, why_size, "cannot make an event loop");
+        return false;
+    }
+    timer_init(&w->drain_timer, w->loop, run_end_now, w);
+    w->upstream = upstream_create(w->loop, &shared->upstream);
+    if (!w->upstream) {
+        snprintf(why, why_size, "out of memory");
+        return false;
+    }
+    w->listener =
+        listener_open(w->loop, shared->config->host, port, connection_accept, w, why, why_size);
+    return w->listener != NULL;
+}
+
+static void *thread_main(void *arg)
+{
+    struct worker *w = arg;
+    models_refresh(w);
+    loop_run(w->loop);
+    w->on_stopped(w->on_stopped_arg);
+    return NULL;
+}
+
+bool worker_start(struct worker *w)
+{
+    /* Signals are the main thread's. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    w->has_thread = pthread_create(&w->thread, NULL, thread_main, w) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return w->has_thread;
+}
+
+void worker_join(struct worker *w)
+{
+    if (w->has_thread)
+        pthread_join(w->thread, NULL);
+    w->has_thread = false;
+}
+
+void worker_done(struct worker *w)
+{
+    if (!w->loop)
+        return;
+    listener_close(w->listener);
+    timer_done(&w->drain_timer);
+    models_view_stop(w);
+    if (w->upstream)
+        upstream_destroy(w->upstream);
+    loop_destroy(w->loop);
+    models_view_done(w);
+    buf_done(&w->head);
+    buf_done(&w->out);
+}
+
+/* Scratch --------------------------------------------------------------------------------- */
+
+struct str worker_date(struct worker *w)
+{
+    const int64_t now_s = clock_unix_ms() / 1000;
+    if (now_s != w->date_unix_s) {
+        w->date_unix_s = now_s;
+        response_date(now_s, w->date, sizeof(w->date));
+    }
+    return str_of(w->date);
+}
+
+static struct buf *emptied(struct buf *b)
+{
+    if (b->cap > SCRATCH_KEPT_BYTES)
+        buf_done(b);
+    buf_reset(b);
+    return b;
+}
+
+struct buf *worker_head_buf(struct worker *w)
+{
+    return emptied(&w->head);
+}
+
+struct buf *worker_out_buf(struct worker *w)
+{
+    return emptied(&w->out);
+}

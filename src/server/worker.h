@@ -1,0 +1,83 @@
+/*
+ * What the threads of the proxy are made of. A worker owns a loop, a listener, the connections it
+ * accepted and a pool of upstream connections; `shared` is what all of them read, and the few
+ * atomics that all of them write.
+ */
+#ifndef SERVER_WORKER_H
+#define SERVER_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "server/admit.h"
+#include "server/health.h"
+#include "server/models_cache.h"
+#include "server/server.h"
+#include "translate/request.h"
+#include "upstream/upstream.h"
+
+struct shared {
+    const struct config *config;
+    bool is_demo;
+    struct tr_policy policy;
+    struct str proxy_key;    /* empty: everybody may */
+    struct str cors_origins; /* empty: off */
+    struct str upstream_auth_name, upstream_auth_value;
+    struct upstream_settings upstream;
+    /* Written by all workers. */
+    struct admit admit;
+    struct health health;
+    struct models_cache models;
+    _Atomic int64_t n_connections;
+    _Atomic bool is_draining;
+    struct worker *workers;
+    size_t n_workers;
+};
+
+struct worker {
+    struct shared *shared;
+    struct loop *loop;
+    struct listener *listener;
+    struct upstream *upstream;
+    pthread_t thread;
+    bool has_thread;
+    struct list connections;
+    struct list tails;          /* requests that are answered but whose upstream call goes on */
+    struct list models_waiters; /* requests that wait for the first list of models */
+    struct models_view models;
+    struct buf head, out; /* scratch for answers, used within one callback only */
+    char date[32];
+    int64_t date_unix_s;
+    struct loop_job drain_job, end_now_job;
+    struct timer drain_timer;
+    void (*on_stopped)(void *arg); /* called on the worker's thread when it has drained */
+    void *on_stopped_arg;
+};
+
+/* Opens its parts on `port` (0: the kernel picks). False with a reason in `why`. */
+bool worker_init(struct worker *w, struct shared *shared, int port, char *why, size_t why_size);
+/* False when no thread can be had. */
+bool worker_start(struct worker *w);
+/* Waits for the thread's end. */
+void worker_join(struct worker *w);
+/* Frees everything; the threads of all workers must have ended. Accepts a zeroed worker. */
+void worker_done(struct worker *w);
+
+/* From any thread, each at most once: stop accepting and finish what is open within the limit;
+ * end everything now. */
+void worker_drain(struct worker *w);
+void worker_end_now(struct worker *w);
+
+/* For connections and requests: one of them is gone. Ends a draining worker with the last. */
+void worker_may_stop(struct worker *w);
+/* The Date header's value. */
+struct str worker_date(struct worker *w);
+/* The scratch buffers, empty; a big one is given back to the system first. */
+struct buf *worker_head_buf(struct worker *w);
+struct buf *worker_out_buf(struct worker *w);
+
+#endif

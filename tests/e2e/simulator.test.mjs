@@ -1,0 +1,192 @@
+// The simulator is Anthropic's API as its official SDK knows it.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+
+import Anthropic from '@anthropic-ai/sdk';
+
+import { startSim } from './lib/process.mjs';
+
+const MODEL = 'claude-haiku-5-5';
+const SAMPLING_MODEL = 'claude-haiku-4-5';
+const OLDER = { headers: { 'anthropic-version': '2023-06-01' } };
+
+let sim, client;
+
+before(async () => {
+  sim = await startSim();
+  client = new Anthropic({ baseURL: sim.url, apiKey: 'any', maxRetries: 0 });
+});
+after(() => sim?.stop());
+
+const message = (content, more = {}) => ({ model: MODEL, max_tokens: 1000, messages: [{ role: 'user', content }], ...more });
+const create = (content, more, options) => client.messages.create(message(content, more), options);
+
+async function errorOf(promise) {
+  try {
+    await promise;
+  } catch (error) {
+    return error;
+  }
+  return assert.fail('no error was raised');
+}
+
+describe('messages', () => {
+  for (const [name, options] of [['2026-10-21', {}], ['2023-06-01', OLDER]]) {
+    it(`create, version ${name}`, async () => {
+      const answer = await create("What's the capital of France?", {}, options);
+      assert.equal(answer.type, 'message');
+      assert.equal(answer.role, 'assistant');
+      assert.equal(answer.model, MODEL);
+      assert.match(answer.id, /^msg_/);
+      assert.match(answer._request_id, /^req_/);
+      assert.match(answer.content.find((block) => block.type === 'text').text, /Paris/);
+      assert.equal(answer.stop_reason, 'end_turn');
+      assert.ok(answer.usage.input_tokens > 0 && answer.usage.output_tokens > 0);
+    });
+
+    it(`stream, version ${name}`, async () => {
+      const types = [];
+      const stream = client.messages.stream(message('[[sim: text="alpha beta gamma" piece=5]]'), options);
+      stream.on('streamEvent', (event) => types.push(event.type));
+      const final = await stream.finalMessage();
+      assert.equal(await stream.finalText(), 'alpha beta gamma');
+      assert.equal(final.stop_reason, 'end_turn');
+      assert.equal(types[0], 'message_start');
+      assert.equal(types.at(-1), 'message_stop');
+      assert.equal(types.filter((type) => type === 'content_block_delta').length, 4);
+    });
+  }
+
+  it('a stream and an answer that is none are equal', async () => {
+    for (const content of ['Hello', '[[sim: words=50]]', '[[sim: blocks=think,text think=text text=x]]', '[[sim: text="cut" stop=max_tokens input=7 cached=8 output=9]]']) {
+      const whole = await create(content);
+      const streamed = await client.messages.stream(message(content)).finalMessage();
+      const plain = ({ content: blocks, stop_reason, usage: { input_tokens, output_tokens, cache_read_input_tokens } }) => ({ blocks: blocks.map(({ type, text, thinking }) => ({ type, text, thinking })), stop_reason, input_tokens, output_tokens, cache_read_input_tokens });
+      assert.deepEqual(plain(streamed), plain(whole), content);
+    }
+  });
+
+  it('thinking, tools and structured outputs', async () => {
+    const thought = await create('[[sim: blocks=think,text think=text text=x]]');
+    assert.deepEqual(thought.content.map((block) => block.type), ['thinking', 'text']);
+    assert.ok(thought.content[0].signature.length > 20);
+    const tools = [{ name: 'get_weather', description: 'Weather.', input_schema: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] } }];
+    const called = await create('[[sim: tool=get_weather]] Weather in Paris?', { tools });
+    const call = called.content.find((block) => block.type === 'tool_use');
+    assert.equal(call.name, 'get_weather');
+    assert.match(call.id, /^toolu_/);
+    assert.equal(typeof call.input.city, 'string');
+    assert.equal(called.stop_reason, 'tool_use');
+    const schema = { type: 'object', properties: { n: { type: 'integer' } }, required: ['n'], additionalProperties: false };
+    const structured = await create('A number.', { output_config: { format: { type: 'json_schema', schema } } });
+    assert.ok(Number.isInteger(JSON.parse(structured.content.at(-1).text).n));
+  });
+
+  it('the rate-limit headers', async () => {
+    const { response } = await create('Hi').withResponse();
+    for (const family of ['requests', 'tokens', 'input-tokens', 'output-tokens']) {
+      assert.ok(Number(response.headers.get(`anthropic-ratelimit-${family}-limit`)) > 0, family);
+      assert.match(response.headers.get(`anthropic-ratelimit-${family}-reset`), /^\d{4}-\d\d-\d\dT/);
+    }
+  });
+});
+
+describe('errors', () => {
+  for (const [directives, cls, type] of [
+    ['status=400', Anthropic.BadRequestError, 'invalid_request_error'],
+    ['status=401', Anthropic.AuthenticationError, 'authentication_error'],
+    ['status=403', Anthropic.PermissionDeniedError, 'permission_error'],
+    ['status=404', Anthropic.NotFoundError, 'not_found_error'],
+    ['status=409', Anthropic.ConflictError, 'conflict_error'],
+    ['status=429', Anthropic.RateLimitError, 'rate_limit_error'],
+    ['status=500', Anthropic.InternalServerError, 'api_error'],
+    ['status=529', Anthropic.InternalServerError, 'overloaded_error'],
+  ])
+    it(`${directives} is a ${cls.name}`, async () => {
+      for (const promise of [create(`[[sim: ${directives}]]`), client.messages.stream(message(`[[sim: ${directives}]]`)).finalMessage()]) {
+        const error = await errorOf(promise);
+        assert.ok(error instanceof cls, String(error));
+        assert.equal(error.error.error.type, type);
+        assert.match(error.requestID ?? error.error.request_id, /^req_/);
+      }
+    });
+
+  it('an error event and a cut within a stream', async () => {
+    for (const directives of ['error=overloaded_error after=2', 'cut=2']) {
+      const error = await errorOf(client.messages.stream(message(`[[sim: text="one two three four" piece=4 ${directives}]]`)).finalMessage());
+      assert.ok(error instanceof Anthropic.AnthropicError, `${directives}: ${error}`);
+    }
+  });
+
+  it('no key, an unknown model, an unknown route', async () => {
+    const answer = await fetch(`${sim.url}/v1/messages`, { method: 'POST', body: JSON.stringify(message('Hi')), headers: { 'content-type': 'application/json', 'anthropic-version': '2023-06-01' } });
+    assert.equal(answer.status, 401);
+    assert.equal((await answer.json()).error.type, 'authentication_error');
+    assert.equal((await errorOf(create('Hi', { model: 'claude-none' }))).error.error.message, 'model: claude-none');
+    assert.ok((await errorOf(create('Hi', { model: 'claude-3-haiku-20240307' }))) instanceof Anthropic.NotFoundError);
+    assert.ok((await errorOf(client.get('/v1/nothing'))) instanceof Anthropic.NotFoundError);
+    assert.equal((await fetch(`${sim.url}/v1/messages`, { headers: { 'x-api-key': 'k', 'anthropic-version': '2023-06-01' } })).status, 405);
+  });
+
+  const tooDeep = (text) => ({ type: 'text', text });
+  for (const [name, more, options, says] of [
+    ['sampling on 2026-10-21, even the default', { model: SAMPLING_MODEL, temperature: 1 }, {}, /temperature: Extra inputs are not permitted/],
+    ['sampling on a model without it', { temperature: 0.5 }, OLDER, /`temperature` is deprecated for this model/],
+    ['temperature with top_p', { model: SAMPLING_MODEL, temperature: 0.5, top_p: 0.5 }, OLDER, /cannot both be specified/],
+    ['temperature above 1', { model: SAMPLING_MODEL, temperature: 1.5 }, OLDER, /temperature: range: 0\.\.1/],
+    ['prefill', { messages: [{ role: 'user', content: 'x' }, { role: 'assistant', content: 'y' }] }, {}, /must end with a user message/],
+    ['an empty text block', { messages: [{ role: 'user', content: [tooDeep('')] }] }, {}, /non-empty/],
+    ['a system message on a model without it', { model: 'claude-sonnet-5', messages: [{ role: 'user', content: 'x' }, { role: 'system', content: 'y' }] }, {}, /role 'system' is not supported on this model/],
+    ['an open schema', { output_config: { format: { type: 'json_schema', schema: { type: 'object', properties: {} } } } }, {}, /'additionalProperties' must be explicitly set to false/],
+    ['an unanswered tool call', { messages: [{ role: 'user', content: 'x' }, { role: 'assistant', content: [{ type: 'tool_use', id: 'toolu_1', name: 'f', input: {} }] }, { role: 'user', content: 'y' }] }, {}, /`tool_use` ids were found without `tool_result` blocks/],
+    ['no max_tokens', { max_tokens: undefined }, {}, /max_tokens: Field required/],
+    ['no messages', { messages: undefined }, {}, /messages: Field required/],
+    ['an unknown field', { colour: 'red' }, {}, /colour: Extra inputs are not permitted/],
+  ])
+    it(`refuses ${name}`, async () => {
+      const error = await errorOf(create('Hi', more, options));
+      assert.ok(error instanceof Anthropic.BadRequestError, String(error));
+      assert.match(error.error.error.message, says);
+    });
+
+  it('accepts what the older version accepts', async () => {
+    await create('Hi', { model: SAMPLING_MODEL, temperature: 0.5 }, OLDER);
+    await create('Hi', { model: SAMPLING_MODEL, top_p: 0.5 }, OLDER);
+    await create('Hi', { model: SAMPLING_MODEL, messages: [{ role: 'user', content: 'Go' }, { role: 'assistant', content: 'Well' }] }, OLDER);
+  });
+
+  it('an unknown directive is refused by name', async () => {
+    assert.match((await errorOf(create('[[sim: wrods=3]]'))).message, /wrods/);
+  });
+});
+
+describe('the other routes', () => {
+  it('models.list pages', async () => {
+    const all = [];
+    for await (const model of client.models.list({ limit: 1000 })) all.push(model);
+    const paged = [];
+    for await (const model of client.models.list({ limit: 2 })) paged.push(model);
+    assert.deepEqual(paged, all);
+    assert.ok(all.length > 10);
+    const page = await client.models.list({ limit: 2 });
+    assert.equal(page.data.length, 2);
+    assert.equal(page.has_more, true);
+    const model = all.find(({ id }) => id === MODEL);
+    assert.equal(model.type, 'model');
+    assert.equal(model.lifecycle, 'active');
+    assert.equal(model.line, 'haiku');
+    assert.equal(model.capabilities.structured_outputs.supported, true);
+    assert.ok(model.max_tokens > 0 && model.max_input_tokens > 0);
+  });
+
+  it('models.retrieve resolves an alias', async () => {
+    assert.equal((await client.models.retrieve('claude-haiku-4-5')).id, 'claude-haiku-4-5-20251001');
+    assert.ok((await errorOf(client.models.retrieve('none'))) instanceof Anthropic.NotFoundError);
+  });
+
+  it('countTokens agrees with the usage', async () => {
+    const counted = await client.messages.countTokens({ model: MODEL, messages: [{ role: 'user', content: 'How many tokens is this?' }] });
+    const answer = await create('How many tokens is this?');
+    assert.equal(counted.input_tokens, answer.usage.input_tokens);
+  });
+});

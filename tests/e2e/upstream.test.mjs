@@ -1,0 +1,182 @@
+// The proxy and its upstream over TLS and HTTP/2: certificates, aborts, a burst of streams, and
+// two thousand of them open at once.
+import assert from 'node:assert/strict';
+import net from 'node:net';
+import tls from 'node:tls';
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { after, before, describe, it } from 'node:test';
+
+import { Connection, ask, chat, readStream, send } from './lib/http.mjs';
+import { isSanitized, makeCertificate, startProxy, startSim, until } from './lib/process.mjs';
+
+const CANCEL_MS_MAX = 50;
+const STREAMS = isSanitized ? 300 : 2000;
+
+let certificate, sim, proxy;
+
+before(async () => {
+  certificate = makeCertificate();
+  sim = await startSim(['--cert', certificate.cert, '--key', certificate.key]);
+  proxy = await startProxy(sim, { UPSTREAM_CA_FILE: certificate.cert, WORKERS: '2' });
+});
+after(async () => {
+  try {
+    await proxy?.stop();
+  } finally {
+    await sim?.stop();
+  }
+});
+
+async function withProxy(upstream, env, use) {
+  const own = await startProxy(upstream, env);
+  try {
+    await use(own);
+  } finally {
+    await own.stop();
+  }
+}
+
+describe('TLS', () => {
+  it('a private certificate authority', async () => {
+    const answer = await send(proxy.port, chat(ask("What's the capital of France?")));
+    assert.equal(answer.status, 200, answer.text);
+    assert.match(answer.json.choices[0].message.content, /Paris/);
+  });
+
+  it('a certificate that nobody vouches for is refused', async () => {
+    await withProxy(sim, {}, async (own) => {
+      const answer = await send(own.port, chat(ask('Hi')));
+      assert.equal(answer.status, 502);
+      assert.equal(answer.json.error.code, 'upstream_unreachable');
+    });
+  });
+
+  it('a certificate for another name is refused', async () => {
+    // 127.0.0.2 is loopback too, but does not stand in the certificate.
+    const relay = net.createServer((socket) => {
+      const onward = net.connect(sim.port, '127.0.0.1');
+      socket.pipe(onward).pipe(socket);
+      for (const end of [socket, onward]) end.on('error', () => (socket.destroy(), onward.destroy()));
+    });
+    await new Promise((resolve) => relay.listen(0, '127.0.0.2', resolve));
+    try {
+      await withProxy(`https://127.0.0.2:${relay.address().port}`, { UPSTREAM_CA_FILE: certificate.cert }, async (own) => {
+        assert.equal((await send(own.port, chat(ask('Hi')))).status, 502);
+      });
+      await withProxy(`https://localhost:${sim.port}`, { UPSTREAM_CA_FILE: certificate.cert }, async (own) => {
+        assert.equal((await send(own.port, chat(ask('Hi')))).status, 200);
+      });
+    } finally {
+      relay.close();
+    }
+  });
+
+  it('TLS 1.1 is refused, HTTP/1.1 without ALPN is spoken', async () => {
+    const options = { cert: readFileSync(certificate.cert), key: readFileSync(certificate.key) };
+    let asked = 0;
+    const body = JSON.stringify({ id: 'msg_1', type: 'message', role: 'assistant', model: 'm', content: [{ type: 'text', text: 'over HTTP/1.1' }], stop_reason: 'end_turn', usage: { input_tokens: 1, output_tokens: 1 } });
+    const serve = (more) => new Promise((resolve) => {
+      const server = tls.createServer({ ...options, ...more }, (socket) => {
+        socket.on('error', () => {});
+        socket.on('data', (piece) => {
+          if (!/^POST /.test(piece.toString())) return;
+          asked++;
+          socket.end(`HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
+        });
+      }).on('tlsClientError', () => {}).listen(0, '127.0.0.1', () => resolve(server));
+    });
+    const old = await serve({ minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' });
+    const plain = await serve({});
+    try {
+      await withProxy(`https://127.0.0.1:${old.address().port}`, { UPSTREAM_CA_FILE: certificate.cert }, async (own) => {
+        assert.equal((await send(own.port, chat(ask('Hi')))).status, 502);
+      });
+      assert.equal(asked, 0);
+      await withProxy(`https://127.0.0.1:${plain.address().port}`, { UPSTREAM_CA_FILE: certificate.cert }, async (own) => {
+        const answer = await send(own.port, chat(ask('Hi')));
+        assert.equal(answer.json?.choices?.[0].message.content, 'over HTTP/1.1', answer.text);
+      });
+    } finally {
+      old.close();
+      plain.close();
+    }
+  });
+
+  it('a peer that accepts and says nothing: 502 or 504 after CONNECT_TIMEOUT', async () => {
+    const silent = net.createServer(() => {}).listen(0, '127.0.0.1');
+    await new Promise((resolve) => silent.once('listening', resolve));
+    try {
+      await withProxy(`https://127.0.0.1:${silent.address().port}`, { CONNECT_TIMEOUT: '1' }, async (own) => {
+        const started = performance.now();
+        const answer = await send(own.port, chat(ask('Hi')));
+        const ms = performance.now() - started;
+        assert.ok([502, 504].includes(answer.status), String(answer.status));
+        assert.ok(ms > 900 && ms < 4000, `${ms} ms`);
+      });
+    } finally {
+      silent.close();
+    }
+  });
+});
+
+describe('many streams over HTTP/2', () => {
+  it('a burst opens no storm of connections', async (t) => {
+    await withProxy(sim, { UPSTREAM_CA_FILE: certificate.cert, WORKERS: '2' }, async (own) => {
+      const answers = await Promise.all(Array.from({ length: 200 }, () => send(own.port, chat(ask('[[sim: text=burst first=300ms]]')))));
+      assert.ok(answers.every((answer) => answer.json.choices[0].message.content === 'burst'));
+      const connections = connectionsTo(own.pid, sim.port);
+      t.diagnostic(`200 requests at once over ${connections} upstream connections of 2 workers`);
+      assert.ok(connections >= 1 && connections <= 16, String(connections));
+    });
+  });
+
+  it(`${STREAMS} streams open at once, all whole`, { timeout: 120_000 }, async (t) => {
+    const words = Array.from({ length: 24 }, (_, i) => `word${String(i).padStart(2, '0')}`).join(' ');
+    const body = chat(ask(`[[sim: text="${words}" piece=7 gap=500ms]]`, { stream: true }));
+    // Warm: what the first requests allocate for good is not a stream's memory.
+    await Promise.all(Array.from({ length: 20 }, () => send(proxy.port, chat(ask('[[sim: text=x]]', { stream: true })))));
+    const before = proxy.residentBytes();
+    const started = performance.now();
+    const connections = [];
+    for (let i = 0; i < STREAMS; i += 50) {
+      const opened = await Promise.all(Array.from({ length: Math.min(50, STREAMS - i) }, () => Connection.open(proxy.port)));
+      for (const connection of opened) connection.write(body);
+      connections.push(...opened);
+    }
+    const hasContent = (connection) => connection.data.includes('"content":"w');
+    await until('every stream has begun', () => connections.every(hasContent), 30_000);
+    const opening = performance.now() - started;
+    assert.ok(connections.every((connection) => !connection.data.includes('[DONE]')), 'all are open at the same time');
+    const peak = proxy.residentBytes();
+    const upstream = connectionsTo(proxy.pid, sim.port);
+    let whole = 0;
+    for (const connection of connections) {
+      const answer = await connection.answer({ ms: 60_000 });
+      assert.equal(answer.status, 200);
+      const stream = readStream(answer.text);
+      assert.equal(stream.content, words);
+      assert.equal(stream.finish, 'stop');
+      whole++;
+      connection.close();
+    }
+    const perStream = (peak - before) / STREAMS;
+    t.diagnostic(`${whole} streams whole, all open after ${Math.round(opening)} ms, over ${upstream} upstream connections`);
+    t.diagnostic(`resident: ${(before / 1024).toFixed(0)} KB before, ${(peak / 1024).toFixed(0)} KB with all open: ${Math.round(perStream)} bytes a stream`);
+    assert.equal(whole, STREAMS);
+    if (!isSanitized) assert.ok(perStream < 64 * 1024, `${perStream} bytes a stream`);
+  });
+});
+
+/** Established TCP connections of a process to a port of 127.0.0.1. */
+function connectionsTo(pid, port) {
+  const inodes = new Set();
+  for (const fd of readdirSync(`/proc/${pid}/fd`))
+    try {
+      inodes.add(/^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1]);
+    } catch {
+      // closed meanwhile
+    }
+  const remote = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  return readFileSync('/proc/net/tcp', 'utf8').split('\n').map((line) => line.trim().split(/\s+/))
+    .filter((field) => field[2] === remote && field[3] === '01' && inodes.has(field[9])).length;
+}

@@ -16,17 +16,15 @@ static const char exposed_headers[] =
 
 struct str cors_allows(struct str allowed, struct str origin)
 {
-    if (origin.n == 0)
-        return (struct str){0};
-    struct str rest = allowed, part;
+    struct str rest = allowed, part, found = {0};
     while (str_split(&rest, ',', &part)) {
         part = str_trim(part);
         if (str_eq(part, STR("*")))
-            return STR("*");
+            return STR("*"); /* whatever asks: a cache may keep the answer for everybody */
         if (part.n && str_eq_nocase(part, origin))
-            return origin;
+            found = origin;
     }
-    return (struct str){0};
+    return found;
 }
 
 void cors_write(struct str allowed, struct str origin, struct buf *out)

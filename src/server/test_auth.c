@@ -1,0 +1,91 @@
+/*
+ * Who may use the proxy.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "server/auth.h"
+
+static const struct str key = {"sk-proxy", 8};
+
+static enum auth_result check(struct str expected, const struct h1_header *headers, size_t n)
+{
+    struct h1_head head = {.headers = headers, .n_headers = n};
+    return auth_check(expected, &head);
+}
+
+static enum auth_result check_one(const char *name, const char *value)
+{
+    struct h1_header h = {str_of(name), str_of(value)};
+    return check(key, &h, 1);
+}
+
+static void test_open(void **state)
+{
+    (void)state;
+    struct h1_header h = {STR("Authorization"), STR("Bearer anything")};
+    assert_int_equal(check((struct str){"", 0}, NULL, 0), AUTH_OK);
+    assert_int_equal(check((struct str){"", 0}, &h, 1), AUTH_OK);
+}
+
+static void test_right(void **state)
+{
+    (void)state;
+    assert_int_equal(check_one("Authorization", "Bearer sk-proxy"), AUTH_OK);
+    assert_int_equal(check_one("authorization", "bearer sk-proxy"), AUTH_OK);
+    assert_int_equal(check_one("AUTHORIZATION", "BEARER   sk-proxy "), AUTH_OK);
+    assert_int_equal(check_one("X-Api-Key", "sk-proxy"), AUTH_OK);
+}
+
+static void test_wrong(void **state)
+{
+    (void)state;
+    assert_int_equal(check_one("Authorization", "Bearer sk-prox"), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("Authorization", "Bearer sk-proxyy"), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("Authorization", "Bearer sk-proxz"), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("Authorization", "Bearer SK-PROXY"), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("Authorization", "Bearer"), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("Authorization", "Bearer "), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("Authorization", ""), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("Authorization", "sk-proxy"), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("Authorization", "Basic sk-proxy"), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("Authorization", "Bearersk-proxy"), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("X-Api-Key", ""), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("Cookie", "sk-proxy"), AUTH_NO_KEY);
+    assert_int_equal(check(key, NULL, 0), AUTH_NO_KEY);
+}
+
+static void test_two(void **state)
+{
+    (void)state;
+    struct h1_header same[] = {{STR("Authorization"), STR("Bearer sk-proxy")},
+                               {STR("X-Api-Key"), STR("sk-proxy")}};
+    struct h1_header first[] = {{STR("Authorization"), STR("Bearer sk-proxy")},
+                                {STR("X-Api-Key"), STR("other")}};
+    struct h1_header second[] = {{STR("Authorization"), STR("Bearer other")},
+                                 {STR("X-Api-Key"), STR("sk-proxy")}};
+    struct h1_header twice[] = {{STR("Authorization"), STR("Bearer other")},
+                                {STR("Authorization"), STR("Bearer sk-proxy")}};
+    struct h1_header malformed[] = {{STR("Authorization"), STR("Basic xyz")},
+                                    {STR("X-Api-Key"), STR("sk-proxy")}};
+    assert_int_equal(check(key, same, 2), AUTH_OK);
+    assert_int_equal(check(key, first, 2), AUTH_TWO_KEYS);
+    assert_int_equal(check(key, second, 2), AUTH_TWO_KEYS);
+    assert_int_equal(check(key, twice, 2), AUTH_TWO_KEYS);
+    assert_int_equal(check(key, malformed, 2), AUTH_TWO_KEYS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_open),
+        cmocka_unit_test(test_right),
+        cmocka_unit_test(test_wrong),
+        cmocka_unit_test(test_two),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -38,9 +38,9 @@ class Server:
         end = time.monotonic() + 20
         while time.monotonic() < end and self.process.poll() is None:
             for line in self._output().splitlines():
-                match = re.search(r'\bport"?[=:]\s*"?(\d+)', line)
+                match = re.search(r'\bport"?[=:]\s*"?(\d+)|://\S+:(\d+)$', line)
                 if 'listening' in line and match:
-                    return int(match.group(1))
+                    return int(match.group(1) or match.group(2))
             time.sleep(0.02)
         self.process.kill()
         raise AssertionError(f'it does not listen: {self._output()}')

@@ -6,7 +6,7 @@ FUZZ_SECONDS ?= 60
 SUITES ?=
 ASAN_OPTIONS_MESON := -Db_sanitize=address,undefined -Db_lundef=false
 
-.PHONY: help run build test asan fuzz bench lint format install clean deps
+.PHONY: help run build test asan fuzz bench lint format docs install clean deps
 
 help:
 	@echo "make run       install what is needed, build, and serve on port 8000 (a demo without"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench     measure the proxy against the simulator"
 	@echo "make lint      format, warnings of gcc and clang, clang-tidy, shellcheck, house rules"
 	@echo "make format    lay out the C files with clang-format"
+	@echo "make docs      write .env.example and docs/configuration.md from the option table"
 	@echo "make install   install under /usr/local (DESTDIR is honoured)"
 	@echo "make clean     remove what was built"
 
@@ -53,6 +54,9 @@ lint:
 
 format:
 	@find src fuzz -name '*.[ch]' -exec clang-format -i {} +
+
+docs: build
+	@ninja -C $(BUILD) docs
 
 install: build
 	@meson install -C $(BUILD)

@@ -1,5 +1,5 @@
 /*
- * Starts the server, says where it listens, and waits for its end.
+ * Starts the server with these settings and waits for its end. The server logs where it listens.
  */
 #include "cli/run_server.h"
 
@@ -62,6 +62,5 @@ int run_server(const struct config *c, bool is_demo)
     warn_of_few_files(c);
     server_run(server);
     server_destroy(server);
-    log_line(LOG_INFO, "stopped", LOG_Z("host", c->host));
     return CLI_OK;
 }

@@ -31,11 +31,11 @@ struct h2_inbound {
     struct head_reader *reader; /* NULL once the head was told */
     struct buf out;
     size_t out_sent;
-    bool is_told;    /* on_request_head was called: on_close is owed */
-    bool is_ended;   /* the answer is whole */
-    bool is_sent;    /* and its last byte was taken */
+    bool is_told;     /* on_request_head was called: on_close is owed */
+    bool is_ended;    /* the answer is whole */
+    bool is_sent;     /* and its last byte was taken */
     bool is_deferred; /* nghttp2 waits for h2_inbound_write */
-    bool is_dropped; /* reset by us: freed when nghttp2 closes it, without on_close */
+    bool is_dropped;  /* reset by us: freed when nghttp2 closes it, without on_close */
 };
 
 struct h2_server {
@@ -72,7 +72,8 @@ static struct h2_inbound *stream_of(nghttp2_session *session, int32_t id)
     return nghttp2_session_get_stream_user_data(session, id);
 }
 
-/* --- what nghttp2 tells ------------------------------------------------------------------------ */
+/* --- what nghttp2 tells ------------------------------------------------------------------------
+ */
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
@@ -210,7 +211,8 @@ static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *to, size
     return (ssize_t)n;
 }
 
-/* --- the session ------------------------------------------------------------------------------- */
+/* --- the session -------------------------------------------------------------------------------
+ */
 
 static bool open_session(struct h2_server *s)
 {
@@ -272,7 +274,7 @@ void h2_server_destroy(struct h2_server *s)
     }
     nghttp2_session_del(s->session);
     LIST_EACH(&s->streams, it2, next2)
-        free_stream(LIST_OF(it2, struct h2_inbound, node));
+    free_stream(LIST_OF(it2, struct h2_inbound, node));
     free(s);
 }
 
@@ -329,7 +331,8 @@ size_t h2_server_open_streams(const struct h2_server *s)
     return s->n_streams;
 }
 
-/* --- streams ----------------------------------------------------------------------------------- */
+/* --- streams -----------------------------------------------------------------------------------
+ */
 
 void h2_inbound_set_arg(struct h2_inbound *st, void *arg)
 {
@@ -357,8 +360,8 @@ static nghttp2_nv make_nv(struct str name, struct str value)
     };
 }
 
-bool h2_inbound_respond(struct h2_inbound *st, int status, const struct h2_header *headers, size_t n,
-                       bool has_body)
+bool h2_inbound_respond(struct h2_inbound *st, int status, const struct h2_header *headers,
+                        size_t n, bool has_body)
 {
     nghttp2_nv nv[RESPONSE_HEADERS_MAX + 1];
     char digits[12];

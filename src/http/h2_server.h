@@ -5,9 +5,10 @@
  *     h2_server_output(s, buf)                 -> bytes for the peer
  *
  * A stream: on_request_head, on_body..., on_end, and on_close at any point as the last. Answer it
- * with h2_inbound_respond, h2_inbound_write..., h2_inbound_end, from callbacks or at any later time.
- * Whatever is called, h2_server_output is due afterwards. Flow control is kept: what the peer's
- * window does not admit waits in the stream's bounded buffer, on_drain says when it is empty.
+ * with h2_inbound_respond, h2_inbound_write..., h2_inbound_end, from callbacks or at any later
+ * time. Whatever is called, h2_server_output is due afterwards. Flow control is kept: what the
+ * peer's window does not admit waits in the stream's bounded buffer, on_drain says when it is
+ * empty.
  *
  * Callbacks may call every h2_inbound_* function, but must not destroy the session.
  */
@@ -84,8 +85,8 @@ void h2_inbound_set_arg(struct h2_inbound *st, void *arg);
 void *h2_inbound_arg(const struct h2_inbound *st);
 int32_t h2_inbound_id(const struct h2_inbound *st);
 /* The response's head; header names in lower case, copied. `has_body` false ends the answer. */
-bool h2_inbound_respond(struct h2_inbound *st, int status, const struct h2_header *headers, size_t n,
-                       bool has_body);
+bool h2_inbound_respond(struct h2_inbound *st, int status, const struct h2_header *headers,
+                        size_t n, bool has_body);
 /* More of the body, copied. False when the buffer is full or memory ran out. */
 bool h2_inbound_write(struct h2_inbound *st, const void *p, size_t n);
 /* Bytes that wait for the peer's window or for h2_server_output. */

@@ -139,10 +139,26 @@ bool json_to_int(yyjson_val *v, int64_t *ret)
     return true;
 }
 
-/* Bytes of valid, unescaped text from `i` on that may be copied as they are. */
+/* Whether one of eight bytes is a control character, a quote or a backslash (or looks like it). */
+static bool may_need_escape(uint64_t w)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    uint64_t quote = w ^ (ones * '"'), slash = w ^ (ones * '\\');
+    /* A byte less than n borrows into its top bit; bytes of 0x80 and above are masked out. */
+    uint64_t hits =
+        ((w - ones * 0x20) & ~w) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
+    return (hits & highs) != 0;
+}
+
+/* Bytes of unescaped text from `i` on that may be copied as they are. */
 static size_t plain_run(struct str s, size_t i)
 {
     size_t from = i;
+    for (uint64_t w; i + sizeof(w) <= s.n; i += sizeof(w)) {
+        memcpy(&w, s.p + i, sizeof(w));
+        if (may_need_escape(w))
+            break;
+    }
     while (i < s.n && (unsigned char)s.p[i] >= 0x20 && s.p[i] != '"' && s.p[i] != '\\')
         i++;
     return i - from;
@@ -179,14 +195,9 @@ static void write_replaced(struct buf *b, struct str s)
     }
 }
 
-bool json_write_string(struct buf *b, struct str s)
+bool json_write_text(struct buf *b, struct str s)
 {
     buf_append_char(b, '"');
-    if (!utf8_is_valid(s)) {
-        write_replaced(b, s);
-        buf_append_char(b, '"');
-        return !b->failed;
-    }
     for (size_t i = 0; i < s.n;) {
         size_t n = plain_run(s, i);
         buf_append(b, s.p + i, n);
@@ -194,6 +205,16 @@ bool json_write_string(struct buf *b, struct str s)
         if (i < s.n)
             write_escape(b, s.p[i++]);
     }
+    buf_append_char(b, '"');
+    return !b->failed;
+}
+
+bool json_write_string(struct buf *b, struct str s)
+{
+    if (utf8_is_valid(s))
+        return json_write_text(b, s);
+    buf_append_char(b, '"');
+    write_replaced(b, s);
     buf_append_char(b, '"');
     return !b->failed;
 }
@@ -208,7 +229,7 @@ static void write_members(struct buf *b, yyjson_val *v)
         {
             if (i)
                 buf_append_char(b, ',');
-            json_write_string(b, json_str(key));
+            json_write_text(b, json_str(key));
             buf_append_char(b, ':');
             json_write_value(b, item);
         }
@@ -229,7 +250,7 @@ static void write_members(struct buf *b, yyjson_val *v)
 bool json_write_value(struct buf *b, yyjson_val *v)
 {
     if (yyjson_is_str(v))
-        json_write_string(b, json_str(v));
+        json_write_text(b, json_str(v));
     else if (yyjson_is_raw(v))
         buf_append_str(b, json_number_text(v));
     else if (yyjson_is_bool(v))

@@ -49,6 +49,8 @@ bool json_to_double(yyjson_val *v, double *ret);
 
 /* Appends `s` as a quoted JSON string. Invalid UTF-8 becomes U+FFFD, so output is always valid. */
 bool json_write_string(struct buf *b, struct str s);
+/* The same for what is known to be valid UTF-8, as every string of a parsed document is. */
+bool json_write_text(struct buf *b, struct str s);
 /* Appends the value as compact JSON, numbers digit for digit, keys in their order. */
 bool json_write_value(struct buf *b, yyjson_val *v);
 

@@ -142,7 +142,8 @@ void loop_run(struct loop *l)
     l->is_stopped = false;
     while (!l->is_stopped) {
         l->now_us = 0;
-        event_base_loop(l->base, l->deferred.first ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+        /* EVLOOP_NONBLOCK alone would go on for as long as any socket is ready. */
+        event_base_loop(l->base, EVLOOP_ONCE | (l->deferred.first ? EVLOOP_NONBLOCK : 0));
         run_jobs(queue_take_all(&l->deferred));
     }
 }

@@ -282,6 +282,34 @@ static void test_close_after_flush(void **state)
     pair_done(&p);
 }
 
+static void on_data_echo(void *arg, const char *p, size_t n)
+{
+    struct side *s = arg;
+    channel_write(&s->channel, p, n);
+}
+
+static void stop_loop(void *arg)
+{
+    loop_stop(((struct pair *)arg)->loop);
+}
+
+/* Sockets that are always ready must not keep put-off work from its turn. */
+static void test_busy_sockets_starve_no_job(void **state)
+{
+    (void)state;
+    static const struct channel_callbacks echo = {on_open, on_data_echo, on_drain, on_end};
+    struct pair p;
+    pair_init(&p, NULL, NULL);
+    p.server.channel.cb = p.client.channel.cb = &echo;
+    channel_write(&p.client.channel, "x", 1);
+    struct loop_job job = {.run = stop_loop, .arg = &p};
+    for (int i = 0; i < 1000; i++) {
+        loop_defer(p.loop, &job);
+        loop_run(p.loop);
+    }
+    pair_done(&p);
+}
+
 static int remove_cert(void **state)
 {
     (void)state;
@@ -294,7 +322,7 @@ int main(void)
         cmocka_unit_test(test_transfer_plain),    cmocka_unit_test(test_transfer_tls),
         cmocka_unit_test(test_alpn_settles_h2),   cmocka_unit_test(test_wrong_name_is_refused),
         cmocka_unit_test(test_reset_is_an_end),   cmocka_unit_test(test_overflow_is_told_later),
-        cmocka_unit_test(test_close_after_flush),
+        cmocka_unit_test(test_close_after_flush), cmocka_unit_test(test_busy_sockets_starve_no_job),
     };
     return cmocka_run_group_tests(tests, NULL, remove_cert);
 }

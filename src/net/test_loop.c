@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include <event2/event.h>
+
 #include "base/clock.h"
 #include "net/dial.h"
 #include "net/listener.h"
@@ -204,6 +206,45 @@ static void test_port_in_use_is_noticed(void **state)
     loop_destroy(l);
 }
 
+static void defer_again_then_stop(void *arg)
+{
+    struct probe *p = arg;
+    if (++p->runs == 2)
+        loop_stop(p->loop);
+    else
+        loop_defer(p->loop, &p->job);
+}
+
+static void ignore_bytes(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg;
+}
+
+/* What is put off runs although something stays ready, as a channel does that is not open yet. */
+static void test_deferred_job_runs_beside_what_is_ready(void **state)
+{
+    (void)state;
+    struct probe p = {.loop = loop_create()};
+    struct event event;
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    event_assign(&event, loop_base(p.loop), fds[0], EV_READ | EV_PERSIST, ignore_bytes, NULL);
+    event_add(&event, NULL);
+    p.job = (struct loop_job){.run = defer_again_then_stop, .arg = &p};
+    loop_defer(p.loop, &p.job);
+    alarm(10); /* it would go on for ever */
+    loop_run(p.loop);
+    alarm(0);
+    assert_int_equal(p.runs, 2);
+    event_del(&event);
+    close(fds[0]);
+    close(fds[1]);
+    loop_destroy(p.loop);
+}
+
 static void test_loopback(void **state)
 {
     (void)state;
@@ -224,6 +265,7 @@ int main(void)
         cmocka_unit_test(test_stopped_timer_stays_silent),
         cmocka_unit_test(test_post_wakes_the_loop),
         cmocka_unit_test(test_deferred_job_may_defer_itself),
+        cmocka_unit_test(test_deferred_job_runs_beside_what_is_ready),
         cmocka_unit_test(test_dial_tells_why),
         cmocka_unit_test(test_dial_falls_back_to_the_other_family),
         cmocka_unit_test(test_cancelled_dial_is_silent),

@@ -15,21 +15,28 @@ struct place {
     const char *country, *capital, *population;
 };
 static const struct place places[] = {
-    {"France", "Paris", "about 2.1 million"},      {"Germany", "Berlin", "about 3.8 million"},
-    {"Italy", "Rome", "about 2.8 million"},        {"Spain", "Madrid", "about 3.3 million"},
-    {"Portugal", "Lisbon", "about 550,000"},       {"Austria", "Vienna", "about 2.0 million"},
-    {"Japan", "Tokyo", "about 14 million"},        {"Canada", "Ottawa", "about 1.0 million"},
-    {"Australia", "Canberra", "about 470,000"},    {"Brazil", "Brasília", "about 2.8 million"},
-    {"Egypt", "Cairo", "about 10 million"},        {"India", "New Delhi", "about 250,000"},
-    {"Norway", "Oslo", "about 720,000"},           {"Poland", "Warsaw", "about 1.9 million"},
+    {"France", "Paris", "about 2.1 million"},
+    {"Germany", "Berlin", "about 3.8 million"},
+    {"Italy", "Rome", "about 2.8 million"},
+    {"Spain", "Madrid", "about 3.3 million"},
+    {"Portugal", "Lisbon", "about 550,000"},
+    {"Austria", "Vienna", "about 2.0 million"},
+    {"Japan", "Tokyo", "about 14 million"},
+    {"Canada", "Ottawa", "about 1.0 million"},
+    {"Australia", "Canberra", "about 470,000"},
+    {"Brazil", "Brasília", "about 2.8 million"},
+    {"Egypt", "Cairo", "about 10 million"},
+    {"India", "New Delhi", "about 250,000"},
+    {"Norway", "Oslo", "about 720,000"},
+    {"Poland", "Warsaw", "about 1.9 million"},
     {"the United Kingdom", "London", "about 9 million"},
 };
 
 static const struct {
     const char *word, *answer;
 } associations[] = {
-    {"sun", "Warm"},   {"beach", "Sand"},    {"castle", "Knight"}, {"moon", "Night"},
-    {"tree", "Leaf"},  {"ocean", "Wave"},    {"snow", "Winter"},   {"king", "Crown"},
+    {"sun", "Warm"},   {"beach", "Sand"},     {"castle", "Knight"}, {"moon", "Night"},
+    {"tree", "Leaf"},  {"ocean", "Wave"},     {"snow", "Winter"},   {"king", "Crown"},
     {"book", "Story"}, {"coffee", "Morning"}, {"rain", "Umbrella"}, {"fire", "Smoke"},
 };
 
@@ -39,16 +46,19 @@ static const char seasons_plain[] =
     "Autumn paints the maple red,\nand lays the leaves in gardens' bed.\n\n"
     "Winter comes on silver wing;\nit sleeps, and dreams again of spring.";
 static const char seasons_json[] =
-    "{\"poem\":{\"spring\":\"Spring wakes the meadow, green and bright, and stretches out the morning "
+    "{\"poem\":{\"spring\":\"Spring wakes the meadow, green and bright, and stretches out the "
+    "morning "
     "light.\",\"summer\":\"Summer hums in golden heat, with dusty roads and bare, warm feet.\","
     "\"autumn\":\"Autumn paints the maple red, and lays the leaves in gardens' bed.\","
     "\"winter\":\"Winter comes on silver wing; it sleeps, and dreams again of spring.\"}}";
 static const char books_plain[] =
-    "Here are three books:\n\n1. Middlemarch by George Eliot (1871)\n2. The Master and Margarita by "
+    "Here are three books:\n\n1. Middlemarch by George Eliot (1871)\n2. The Master and Margarita "
+    "by "
     "Mikhail Bulgakov (1967)\n3. Invisible Cities by Italo Calvino (1972)";
 static const char books_json[] =
     "{\"books\":[{\"title\":\"Middlemarch\",\"author\":\"George Eliot\",\"publication_year\":1871},"
-    "{\"title\":\"The Master and Margarita\",\"author\":\"Mikhail Bulgakov\",\"publication_year\":1967},"
+    "{\"title\":\"The Master and Margarita\",\"author\":\"Mikhail "
+    "Bulgakov\",\"publication_year\":1967},"
     "{\"title\":\"Invisible Cities\",\"author\":\"Italo Calvino\",\"publication_year\":1972}]}";
 
 static bool contains(struct str s, const char *needle)
@@ -154,7 +164,8 @@ static bool topic_media(const struct prompt *p, bool is_json, struct buf *b)
 
 static bool topic_greeting(const struct prompt *p, bool is_json, struct buf *b)
 {
-    static const char *const words[] = {"hi", "hello", "hey", "hi!", "hello!", "hello there", "hi there"};
+    static const char *const words[] = {"hi",     "hello",       "hey",     "hi!",
+                                        "hello!", "hello there", "hi there"};
     for (size_t i = 0; i < PX_ARRAY_LEN(words); i++)
         if (str_eq_nocase(p->user, str_of(words[i])))
             return buf_append_z(b, is_json ? "{\"greeting\":\"Hello!\"}"
@@ -166,7 +177,8 @@ static bool topic_greeting(const struct prompt *p, bool is_json, struct buf *b)
 static bool topic_say(const struct prompt *p, bool is_json, struct buf *b)
 {
     struct str s = p->user;
-    if (is_json || s.n < 5 || s.n > ECHO_BYTES_MAX || !str_eq_nocase((struct str){s.p, 4}, STR("say ")))
+    if (is_json || s.n < 5 || s.n > ECHO_BYTES_MAX ||
+        !str_eq_nocase((struct str){s.p, 4}, STR("say ")))
         return false;
     s = str_trim((struct str){s.p + 4, s.n - 4});
     if (s.n > 2 && (s.p[0] == '"' || s.p[0] == '\'') && s.p[s.n - 1] == s.p[0])
@@ -210,8 +222,8 @@ static void write_answer(const struct prompt *p, const struct directives *d, yyj
     bool is_json = schema || d->json || is_asked || answer_wants_json(p) ||
                    (p->prefill.p && str_starts(str_trim(p->prefill), STR("{")));
     /* Without an instruction that forbids it, Claude likes to put JSON into a fence. */
-    bool is_fenced = !schema && (d->fence || (is_asked && !d->json && !p->prefill.p &&
-                                              !answer_wants_json(p)));
+    bool is_fenced =
+        !schema && (d->fence || (is_asked && !d->json && !p->prefill.p && !answer_wants_json(p)));
     if (is_fenced)
         buf_append_z(b, "```json\n");
     if (schema) {
@@ -252,10 +264,11 @@ struct str answer_words(int64_t n, struct arena *a)
 {
     /* Each at most eight letters, so that a word is a token. */
     static const char *const words[] = {
-        "the",  "river", "runs",  "down",  "to",    "a",     "quiet", "harbour", "where", "boats",
-        "wait", "for",   "the",   "wind",  "and",   "people", "talk", "about",   "the",   "weather",
-        "all",  "day",   "long",  "while", "birds", "circle", "above", "an",     "old",   "tower",
-        "that", "nobody", "has",  "climbed", "since", "last", "year",
+        "the",   "river",   "runs",  "down",    "to",   "a",     "quiet", "harbour",
+        "where", "boats",   "wait",  "for",     "the",  "wind",  "and",   "people",
+        "talk",  "about",   "the",   "weather", "all",  "day",   "long",  "while",
+        "birds", "circle",  "above", "an",      "old",  "tower", "that",  "nobody",
+        "has",   "climbed", "since", "last",    "year",
     };
     struct buf b;
     buf_init(&b, DIRECTIVE_WORDS_MAX * 10);

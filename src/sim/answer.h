@@ -9,9 +9,9 @@
 
 #include "base/arena.h"
 #include "base/str.h"
-#include "json/json.h"
 #include "sim/directive.h"
 #include "sim/prompt.h"
+#include "json/json.h"
 
 /*
  * Text in the arena; .p is NULL without memory. `schema` is output_config.format's, or NULL.

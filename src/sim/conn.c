@@ -25,6 +25,8 @@ void conn_close(struct conn *c)
         return;
     c->is_closed = true;
     channel_close(&c->channel);
+    if (c->h1)
+        conn_h1_gone(c->h1);
     list_remove(&c->node);
     record_connection(c->w->sim->record, -1);
     c->free_job = (struct loop_job){.run = free_conn, .arg = c};
@@ -123,5 +125,5 @@ void conn_accept(void *worker, int fd)
 void conn_close_all(struct sim_worker *w)
 {
     LIST_EACH(&w->conns, it, next)
-        conn_close(LIST_OF(it, struct conn, node));
+    conn_close(LIST_OF(it, struct conn, node));
 }

@@ -23,8 +23,8 @@ struct conn_h2;
 struct conn {
     struct sim_worker *w;
     struct channel channel;
-    struct list node;    /* in worker.conns */
-    struct conn_h1 *h1;  /* one of the two, once it is known which */
+    struct list node;   /* in worker.conns */
+    struct conn_h1 *h1; /* one of the two, once it is known which */
     struct conn_h2 *h2;
     struct timer linger; /* bounds the wait of channel_close_after_flush */
     struct loop_job free_job;
@@ -37,8 +37,10 @@ void conn_close(struct conn *c);
 /* Lets what waits go out first. */
 void conn_close_after_flush(struct conn *c);
 
-/* Each protocol: NULL without memory; `done` tells its exchanges that the client is gone. */
+/* Each protocol. Created: NULL without memory. Destroyed: its exchanges learn that the client is
+ * gone. Between conn_close and that, at the end of the turn, nothing is put off any more. */
 struct conn_h1 *conn_h1_create(struct conn *c);
+void conn_h1_gone(struct conn_h1 *h);
 void conn_h1_data(struct conn_h1 *h, const char *p, size_t n);
 void conn_h1_drained(struct conn_h1 *h);
 void conn_h1_destroy(struct conn_h1 *h);

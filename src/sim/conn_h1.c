@@ -26,7 +26,8 @@ struct conn_h1 {
 
 static void feed(struct conn_h1 *h, const char *p, size_t n);
 
-/* --- answers ----------------------------------------------------------------------------------- */
+/* --- answers -----------------------------------------------------------------------------------
+ */
 
 static void write_head(struct conn_h1 *h, struct buf *b, int status,
                        const struct exchange_header *headers, size_t n, int64_t content_length)
@@ -45,7 +46,8 @@ static void write_head(struct conn_h1 *h, struct buf *b, int status,
         buf_append_z(b, "transfer-encoding: chunked\r\n");
     else
         h->keeps_alive = false;
-    buf_append_z(b, h->keeps_alive ? "connection: keep-alive\r\n\r\n" : "connection: close\r\n\r\n");
+    buf_append_z(b,
+                 h->keeps_alive ? "connection: keep-alive\r\n\r\n" : "connection: close\r\n\r\n");
 }
 
 static void io_head(void *arg, int status, const struct exchange_header *headers, size_t n,
@@ -144,7 +146,8 @@ static size_t io_waiting(void *arg)
 
 static const struct exchange_io io = {io_head, io_body, io_end, io_abort, io_waiting};
 
-/* --- requests ---------------------------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------------------------------
+ */
 
 static void start_exchange(struct conn_h1 *h)
 {
@@ -202,7 +205,8 @@ static void refuse(struct conn_h1 *h, int status)
     char text[256];
     int n = snprintf(text, sizeof(text),
                      "HTTP/1.1 %d %s\r\ncontent-type: text/plain\r\ncontent-length: 0\r\n"
-                     "connection: close\r\n\r\n", status, h1_status_text(status));
+                     "connection: close\r\n\r\n",
+                     status, h1_status_text(status));
     h->is_refused = true;
     channel_write(&h->conn->channel, text, (size_t)n);
     conn_close_after_flush(h->conn);
@@ -282,12 +286,17 @@ struct conn_h1 *conn_h1_create(struct conn *c)
     return h;
 }
 
+void conn_h1_gone(struct conn_h1 *h)
+{
+    if (h->exchange)
+        exchange_gone(h->exchange);
+    h->exchange = NULL;
+}
+
 void conn_h1_destroy(struct conn_h1 *h)
 {
     if (!h)
         return;
-    if (h->exchange)
-        exchange_gone(h->exchange);
     h1_destroy(h->parser);
     arena_done(&h->arena);
     buf_done(&h->body);

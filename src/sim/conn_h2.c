@@ -7,12 +7,12 @@
 #include "http/h2_server.h"
 #include "sim/conn.h"
 
-#define OUTPUT_BYTES      65536  /* of frames written at once */
-#define OUT_WAITING_MAX   262144 /* on the connection; beyond it frames stay in the session */
-#define WINDOW_BYTES      (1024u * 1024)
-#define STREAMS_DEFAULT   250    /* what the API admits */
-#define HEAD_ARENA_BYTES  (4 * H2_SERVER_HEAD_BYTES_MAX)
-#define RESET_INTERNAL    2      /* INTERNAL_ERROR */
+#define OUTPUT_BYTES     65536  /* of frames written at once */
+#define OUT_WAITING_MAX  262144 /* on the connection; beyond it frames stay in the session */
+#define WINDOW_BYTES     (1024u * 1024)
+#define STREAMS_DEFAULT  250 /* what the API admits */
+#define HEAD_ARENA_BYTES (4 * H2_SERVER_HEAD_BYTES_MAX)
+#define RESET_INTERNAL   2 /* INTERNAL_ERROR */
 
 struct conn_h2 {
     struct conn *conn;
@@ -31,12 +31,15 @@ struct call {
     bool is_started;
 };
 
-/* --- output ------------------------------------------------------------------------------------ */
+/* --- output ------------------------------------------------------------------------------------
+ */
 
 static void flush(void *arg)
 {
     struct conn_h2 *h = arg;
     struct channel *channel = &h->conn->channel;
+    if (h->conn->is_closed)
+        return;
     struct buf out;
     buf_init(&out, OUTPUT_BYTES * 4);
     while (!h->conn->is_closed && channel_waiting(channel) < OUT_WAITING_MAX) {
@@ -58,10 +61,12 @@ static void flush(void *arg)
 
 static void flush_later(struct conn_h2 *h)
 {
-    loop_defer(h->conn->w->loop, &h->flush_job);
+    if (!h->conn->is_closed) /* else the connection's end is put off already, and comes first */
+        loop_defer(h->conn->w->loop, &h->flush_job);
 }
 
-/* --- answers ----------------------------------------------------------------------------------- */
+/* --- answers -----------------------------------------------------------------------------------
+ */
 
 static void io_head(void *arg, int status, const struct exchange_header *headers, size_t n,
                     int64_t content_length)
@@ -120,7 +125,8 @@ static size_t io_waiting(void *arg)
 
 static const struct exchange_io io = {io_head, io_body, io_end, io_abort, io_waiting};
 
-/* --- requests ---------------------------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------------------------------
+ */
 
 static void start_exchange(struct call *c)
 {
@@ -153,7 +159,8 @@ static void on_request_head(void *arg, struct h2_inbound *st, const struct h2_re
     buf_init(&c->body, CONN_REQUEST_BYTES_MAX);
     c->h = h;
     c->stream = st;
-    struct exchange_header *headers = arena_alloc(&c->arena, (head->n_headers + 1) * sizeof(*headers));
+    struct exchange_header *headers =
+        arena_alloc(&c->arena, (head->n_headers + 1) * sizeof(*headers));
     for (size_t i = 0; headers && i < head->n_headers; i++)
         headers[i] = (struct exchange_header){arena_strdup(&c->arena, head->headers[i].name),
                                               arena_strdup(&c->arena, head->headers[i].value)};

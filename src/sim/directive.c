@@ -122,7 +122,8 @@ static bool parse_duration(struct str s, int64_t *ret_us)
     static const struct {
         const char *unit;
         int64_t us;
-    } units[] = {{"us", 1}, {"ms", 1000}, {"s", 1000000}, {"", 1000}}; /* "s" is the end of the others */
+    } units[] = {
+        {"us", 1}, {"ms", 1000}, {"s", 1000000}, {"", 1000}}; /* "s" is the end of the others */
     for (size_t i = 0; i < PX_ARRAY_LEN(units); i++) {
         struct str unit = str_of(units[i].unit);
         uint64_t n;

@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-#include "json/json.h"
 #include "sim/message.h"
+#include "json/json.h"
 
 #define PADDING_MAX 15
 
@@ -332,7 +332,7 @@ void event_write_garbage(struct buf *b)
 int64_t event_count_deltas(const struct script *s)
 {
     int64_t n = 0;
-    for (size_t i = 0; i < s->n_blocks; i++) {
+    for (size_t i = 0; i < s->n_blocks && !s->d->whole; i++) {
         const struct script_block *block = &s->blocks[i];
         n += count_leading(block) + block_has_signature(block);
         if (!has_pieces(block))

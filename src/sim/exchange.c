@@ -11,10 +11,10 @@
 #include "sim/route.h"
 #include "sim/worker.h"
 
-#define ARENA_BYTES_MAX  (160u * 1024 * 1024) /* a script of a million words, and room beside it */
-#define WAITING_MAX      65536  /* bytes that a client is behind before its answer rests */
-#define TURN_BYTES       262144 /* of one answer before others get their turn */
-#define WRITE_BYTES      16384  /* events that are due together go out together up to this size */
+#define ARENA_BYTES_MAX (160u * 1024 * 1024) /* a script of a million words, and room beside it */
+#define WAITING_MAX     65536  /* bytes that a client is behind before its answer rests */
+#define TURN_BYTES      262144 /* of one answer before others get their turn */
+#define WRITE_BYTES     16384  /* events that are due together go out together up to this size */
 
 enum phase {
     PHASE_HEAD,   /* the head is to be sent when its time comes */
@@ -34,11 +34,11 @@ struct exchange {
     struct arena arena;
     struct routed routed;
     struct event_cursor cursor;
-    uint64_t record; /* number; 0 = not recorded */
+    uint64_t record;                     /* number; 0 = not recorded */
     int64_t next_delta_us, next_ping_us; /* monotonic; ping 0 = none */
     size_t body_sent;
-    bool is_resting;     /* the client is behind: exchange_drained goes on */
-    bool has_stalled;    /* a stall happens once */
+    bool is_resting;  /* the client is behind: exchange_drained goes on */
+    bool has_stalled; /* a stall happens once */
     bool has_lulled;
 };
 
@@ -50,7 +50,8 @@ struct str exchange_header(const struct exchange_request *q, struct str name)
     return (struct str){0};
 }
 
-/* --- the end ----------------------------------------------------------------------------------- */
+/* --- the end -----------------------------------------------------------------------------------
+ */
 
 static void free_exchange(void *arg)
 {
@@ -90,7 +91,8 @@ void exchange_gone(struct exchange *e)
         finish(e, RECORD_ABORTED);
 }
 
-/* --- time -------------------------------------------------------------------------------------- */
+/* --- time --------------------------------------------------------------------------------------
+ */
 
 static void wait_until(struct exchange *e, int64_t due_us)
 {
@@ -107,7 +109,8 @@ static void stall(struct exchange *e)
         e->phase = PHASE_STALLED;
 }
 
-/* --- sending ----------------------------------------------------------------------------------- */
+/* --- sending -----------------------------------------------------------------------------------
+ */
 
 /* Sends the scratch, in pieces where the directives ask for it. False when that ended it. */
 static bool send_bytes(struct exchange *e, struct buf *b)
@@ -143,9 +146,10 @@ static void send_error(struct exchange *e)
 {
     const struct directives *d = &e->routed.d;
     struct sim_error err = {.type = d->error,
-                            .message = d->message.n                         ? d->message
-                                       : str_eq(d->error, STR("api_error")) ? STR("Internal server error")
-                                                                            : STR("Overloaded"),
+                            .message = d->message.n ? d->message
+                                       : str_eq(d->error, STR("api_error"))
+                                           ? STR("Internal server error")
+                                           : STR("Overloaded"),
                             .details = d->details};
     event_write_error(&e->routed.script, &err, d->no_request_id ? STR("") : e->routed.request_id,
                       &e->w->scratch);
@@ -255,7 +259,8 @@ static void send_body(struct exchange *e)
 {
     struct routed *r = &e->routed;
     const struct directives *d = &r->d;
-    bool is_broken = r->has_script && (d->cut >= 0 || d->stall >= 0 || d->end >= 0 || d->garbage >= 0);
+    bool is_broken =
+        r->has_script && (d->cut >= 0 || d->stall >= 0 || d->end >= 0 || d->garbage >= 0);
     if (is_broken && !e->has_stalled) {
         r->body.len /= 2;
         if (r->body.len && !send_bytes(e, &r->body))
@@ -274,7 +279,8 @@ static void send_body(struct exchange *e)
         end(e);
 }
 
-/* --- going on ---------------------------------------------------------------------------------- */
+/* --- going on ----------------------------------------------------------------------------------
+ */
 
 static void begin(struct exchange *e)
 {

@@ -23,8 +23,8 @@ struct exchange_request {
     const struct exchange_header *headers;
     size_t n_headers;
     struct str body;
-    bool is_loopback;  /* the client is on this machine */
-    bool is_too_large; /* the body was longer than the API takes, and was dropped */
+    bool is_loopback;     /* the client is on this machine */
+    bool is_too_large;    /* the body was longer than the API takes, and was dropped */
     const char *protocol; /* "1.1" or "2" */
     uint64_t connection;
 };

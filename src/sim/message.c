@@ -135,15 +135,17 @@ static void write_stop(struct buf *b, const struct script *s)
 
 static void write_input(struct buf *b, const struct script_usage *u, int64_t input)
 {
-    buf_printf(b, "\"input_tokens\":%lld,\"cache_creation_input_tokens\":%lld,"
-                  "\"cache_read_input_tokens\":%lld", (long long)input, (long long)u->cache_write,
-               (long long)u->cache_read);
+    buf_printf(b,
+               "\"input_tokens\":%lld,\"cache_creation_input_tokens\":%lld,"
+               "\"cache_read_input_tokens\":%lld",
+               (long long)input, (long long)u->cache_write, (long long)u->cache_read);
 }
 
 static void write_searches(struct buf *b, const struct script_usage *u)
 {
     if (u->searches)
-        buf_printf(b, ",\"server_tool_use\":{\"web_search_requests\":%lld,\"web_fetch_requests\":0}",
+        buf_printf(b,
+                   ",\"server_tool_use\":{\"web_search_requests\":%lld,\"web_fetch_requests\":0}",
                    (long long)u->searches);
 }
 
@@ -157,9 +159,10 @@ static void write_usage(struct buf *b, const struct script_usage *u, bool is_sta
 {
     buf_append_z(b, "\"usage\":{");
     write_input(b, u, is_start ? u->input : u->delta_input);
-    buf_printf(b, ",\"cache_creation\":{\"ephemeral_5m_input_tokens\":%lld,"
-                  "\"ephemeral_1h_input_tokens\":0},\"output_tokens\":%lld", (long long)u->cache_write,
-               (long long)(is_start && u->output > 1 ? 1 : u->output));
+    buf_printf(b,
+               ",\"cache_creation\":{\"ephemeral_5m_input_tokens\":%lld,"
+               "\"ephemeral_1h_input_tokens\":0},\"output_tokens\":%lld",
+               (long long)u->cache_write, (long long)(is_start && u->output > 1 ? 1 : u->output));
     if (!is_start) {
         write_details(b, u);
         write_searches(b, u);

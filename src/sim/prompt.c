@@ -50,7 +50,8 @@ static void note_media(struct reader *r, yyjson_val *block)
     r->tokens += TOKENS_IMAGE;
 }
 
-/* The text's beginning and end: directives may stand at either, what lies between is only echoed. */
+/* The text's beginning and end: directives may stand at either, what lies between is only echoed.
+ */
 static struct str keep_ends(struct arena *a, struct str s)
 {
     if (s.n <= TEXT_MAX / 2)

@@ -9,17 +9,18 @@
 #include <stdint.h>
 
 #include "base/arena.h"
-#include "json/json.h"
 #include "sim/directive.h"
 #include "sim/sim_error.h"
+#include "json/json.h"
 
 struct prompt {
-    struct str system; /* all system texts, joined by line ends */
-    struct str user;   /* text of the last user message, without directives */
+    struct str system;     /* all system texts, joined by line ends */
+    struct str user;       /* text of the last user message, without directives */
     struct str first_user; /* text of the first user message: what a game is about */
-    struct str tool_result; /* text of the last tool_result in the last user message; .p NULL = none */
-    struct str prefill;     /* text of a final assistant message; .p NULL = none */
-    struct str media_type;  /* of an image or document in the last user message; .p NULL = none */
+    struct str
+        tool_result;    /* text of the last tool_result in the last user message; .p NULL = none */
+    struct str prefill; /* text of a final assistant message; .p NULL = none */
+    struct str media_type; /* of an image or document in the last user message; .p NULL = none */
     size_t n_users;
     int64_t input_tokens;
 };

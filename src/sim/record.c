@@ -217,9 +217,10 @@ void record_write(struct record *r, struct buf *b)
 {
     pthread_mutex_lock(&r->lock);
     const struct counters *n = &r->n;
-    buf_printf(b, "{\"now_us\":%lld,\"requests\":%llu,\"open\":%lld,\"done\":%llu,\"aborted\":%llu,"
-                  "\"broken\":%llu,\"last_abort_us\":%lld,\"connections\":%llu,"
-                  "\"open_connections\":%lld,\"recent\":[",
+    buf_printf(b,
+               "{\"now_us\":%lld,\"requests\":%llu,\"open\":%lld,\"done\":%llu,\"aborted\":%llu,"
+               "\"broken\":%llu,\"last_abort_us\":%lld,\"connections\":%llu,"
+               "\"open_connections\":%lld,\"recent\":[",
                (long long)unix_us(), (unsigned long long)n->requests, (long long)n->open,
                (unsigned long long)n->done, (unsigned long long)n->aborted,
                (unsigned long long)n->broken, (long long)n->last_abort_us,

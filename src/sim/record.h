@@ -12,8 +12,8 @@
 #include "base/str.h"
 #include "sim/exchange.h"
 
-#define RECORD_REQUESTS   64             /* the last so many are kept */
-#define RECORD_BODY_BYTES (256 * 1024)   /* of each body */
+#define RECORD_REQUESTS   64           /* the last so many are kept */
+#define RECORD_BODY_BYTES (256 * 1024) /* of each body */
 
 enum record_end {
     RECORD_OPEN,

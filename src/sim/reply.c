@@ -25,9 +25,9 @@ static void add_rate_limits(struct reply_head *h, const struct directives *d, ti
             {value, sizeof(value) - 1},                                                            \
             {"anthropic-ratelimit-" name "-remaining",                                             \
              sizeof("anthropic-ratelimit-" name "-remaining") - 1},                                \
-            {left, sizeof(left) - 1}, {                                                            \
-            "anthropic-ratelimit-" name "-reset",                                                  \
-                sizeof("anthropic-ratelimit-" name "-reset") - 1                                   \
+            {left, sizeof(left) - 1},                                                              \
+        {                                                                                          \
+            "anthropic-ratelimit-" name "-reset", sizeof("anthropic-ratelimit-" name "-reset") - 1 \
         }                                                                                          \
     }
         FAMILY("input-tokens", "2000000", "2000000"),
@@ -63,9 +63,8 @@ static void add_retry_after(struct reply_head *h, int status, const struct direc
     add(h, STR("retry-after"), (struct str){h->retry_after, (size_t)n});
 }
 
-void reply_head_build(struct reply_head *h, enum reply_kind kind, int status,
-                      struct str request_id, bool counts_requests, const struct directives *d,
-                      int64_t now_us)
+void reply_head_build(struct reply_head *h, enum reply_kind kind, int status, struct str request_id,
+                      bool counts_requests, const struct directives *d, int64_t now_us)
 {
     static const struct str types[] = {
         {"application/json", 16},

@@ -22,8 +22,7 @@ struct reply_head {
 
 /* Fills *h. `request_id` empty leaves it out; `counts_requests`: the rate-limit headers of
  * /v1/messages are due. The strings live in *h or are borrowed. */
-void reply_head_build(struct reply_head *h, enum reply_kind kind, int status,
-                      struct str request_id, bool counts_requests, const struct directives *d,
-                      int64_t now_us);
+void reply_head_build(struct reply_head *h, enum reply_kind kind, int status, struct str request_id,
+                      bool counts_requests, const struct directives *d, int64_t now_us);
 
 #endif

@@ -5,12 +5,12 @@
 
 #include "base/id.h"
 #include "base/utf8.h"
-#include "json/json.h"
 #include "sim/message.h"
 #include "sim/prompt.h"
 #include "sim/sim_model.h"
 #include "sim/validate.h"
 #include "sim/worker.h"
+#include "json/json.h"
 
 struct routing {
     struct sim *sim;
@@ -22,7 +22,8 @@ struct routing {
     bool is_2026;
 };
 
-/* --- ways to end ------------------------------------------------------------------------------- */
+/* --- ways to end -------------------------------------------------------------------------------
+ */
 
 static void answer_error(struct routing *r)
 {
@@ -31,8 +32,7 @@ static void answer_error(struct routing *r)
     ret->status = r->err.status;
     ret->kind = REPLY_JSON;
     buf_reset(&ret->body);
-    sim_error_write(&ret->body, &r->err,
-                    ret->d.no_request_id ? STR("") : ret->request_id);
+    sim_error_write(&ret->body, &r->err, ret->d.no_request_id ? STR("") : ret->request_id);
 }
 
 static void answer_json(struct routing *r)
@@ -95,7 +95,8 @@ static bool answer_fault(struct routing *r)
     return true;
 }
 
-/* --- who may ask ------------------------------------------------------------------------------- */
+/* --- who may ask -------------------------------------------------------------------------------
+ */
 
 /* Keys that stand for accounts in trouble (docs/simulator.md). */
 static const struct {
@@ -149,7 +150,8 @@ static bool check_version(struct routing *r)
                          STR_ARG(utf8_cut(v, 64)));
 }
 
-/* --- /v1/messages ------------------------------------------------------------------------------ */
+/* --- /v1/messages ------------------------------------------------------------------------------
+ */
 
 static bool is_true(yyjson_val *root, const char *name)
 {
@@ -212,7 +214,8 @@ static bool serve_messages(struct routing *r, bool is_count)
     return ok;
 }
 
-/* --- /v1/models -------------------------------------------------------------------------------- */
+/* --- /v1/models --------------------------------------------------------------------------------
+ */
 
 static bool serve_models(struct routing *r, struct str id)
 {
@@ -226,7 +229,8 @@ static bool serve_models(struct routing *r, struct str id)
     return true;
 }
 
-/* --- the API ----------------------------------------------------------------------------------- */
+/* --- the API -----------------------------------------------------------------------------------
+ */
 
 struct endpoint {
     const char *path; /* behind "/v1/"; a final slash takes an id */
@@ -288,7 +292,8 @@ static bool serve_api(struct routing *r)
     return true;
 }
 
-/* --- the simulator's own routes ---------------------------------------------------------------- */
+/* --- the simulator's own routes ----------------------------------------------------------------
+ */
 
 static bool serve_directives(struct routing *r)
 {

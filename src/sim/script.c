@@ -12,8 +12,8 @@
 #include "sim/schema_instance.h"
 #include "sim/token.h"
 
-#define END_TOKENS        3    /* what ends an answer counts too */
-#define LONG_PROMPT_BYTES 200  /* prompts that models which may think do think about */
+#define END_TOKENS        3   /* what ends an answer counts too */
+#define LONG_PROMPT_BYTES 200 /* prompts that models which may think do think about */
 #define ARGS_BYTES_MAX    (1024 * 1024)
 #define ID_BYTES          40
 #define BLOCKS_MAX        4096 /* with every call of every tool */
@@ -161,7 +161,8 @@ static struct str tool_input(const struct builder *b, struct str name)
     buf_init(&json, ARGS_BYTES_MAX);
     schema_instance(&json, json_get(find_tool(b->root, name), "input_schema"),
                     utf8_cut(b->p->user, 60));
-    struct str s = json.len && json.data[0] == '{' ? arena_strdup(b->arena, buf_str(&json)) : STR("{}");
+    struct str s =
+        json.len && json.data[0] == '{' ? arena_strdup(b->arena, buf_str(&json)) : STR("{}");
     buf_done(&json);
     return s;
 }

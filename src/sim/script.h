@@ -10,11 +10,11 @@
 #include <stdint.h>
 
 #include "base/arena.h"
-#include "json/json.h"
 #include "sim/directive.h"
 #include "sim/prompt.h"
 #include "sim/sim_error.h"
 #include "sim/sim_model.h"
+#include "json/json.h"
 
 #define SCRIPT_SIGNATURE_BYTES 160
 
@@ -37,8 +37,8 @@ struct script {
     struct script_block *blocks;
     size_t n_blocks;
     struct str stop_reason;
-    struct str stop_sequence;          /* .p NULL = null */
-    struct str category, explanation;  /* of a refusal; .p NULL = null */
+    struct str stop_sequence;         /* .p NULL = null */
+    struct str category, explanation; /* of a refusal; .p NULL = null */
     struct script_usage usage;
     uint32_t seed; /* of the padding and the cuts */
 };

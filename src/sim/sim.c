@@ -72,7 +72,8 @@ static bool check_directives(const char *text, char *why, size_t why_size)
     struct sim_error err;
     arena_init(&a, DIRECTIVES_ARENA);
     directives_init(&d);
-    bool ok = strlen(text) < RECORD_DIRECTIVES_BYTES && directives_parse(&d, str_of(text), &a, &err);
+    bool ok =
+        strlen(text) < RECORD_DIRECTIVES_BYTES && directives_parse(&d, str_of(text), &a, &err);
     if (!ok)
         snprintf(why, why_size, "the simulator's directives are not valid: %s", text);
     arena_done(&a);

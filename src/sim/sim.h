@@ -14,8 +14,8 @@ struct sim_options {
     int port;              /* 0 = the kernel picks */
     const char *cert_file; /* both set: TLS, with HTTP/2 by ALPN */
     const char *key_file;
-    int workers;           /* threads, at least 1 */
-    int max_streams;       /* open at once on an HTTP/2 connection; 0 = as the API, 250 */
+    int workers;            /* threads, at least 1 */
+    int max_streams;        /* open at once on an HTTP/2 connection; 0 = as the API, 250 */
     const char *directives; /* for every request of /v1/messages ("gap=20ms"); NULL = none */
 };
 

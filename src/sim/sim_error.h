@@ -12,7 +12,7 @@
 
 struct sim_error {
     int status;
-    struct str type;    /* "invalid_request_error"... */
+    struct str type; /* "invalid_request_error"... */
     struct str message;
     struct str details; /* error_code in `details`; empty = no details */
 };

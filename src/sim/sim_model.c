@@ -16,88 +16,144 @@
 #define MILLION           1000000
 
 /* Fable and Mythos 5.1 and 5.2. */
-static const struct sim_class class_z1 = {
-    .thinking = SIM_THINK_ADAPTIVE, .effort = EFFORT_ALL, .thinks_by_default = true,
-    .thinks_always = true, .takes_system_role = true, .max_input_tokens = MILLION,
-    .max_tokens = 128000, .token_percent = 130};
-static const struct sim_class class_z0 = {
-    .thinking = SIM_THINK_ADAPTIVE, .effort = EFFORT_ALL, .thinks_by_default = true,
-    .thinks_always = true, .takes_forced_tools = true, .takes_system_role = true,
-    .max_input_tokens = MILLION, .max_tokens = 128000, .token_percent = 130};
-static const struct sim_class class_o55 = {
-    .thinking = SIM_THINK_ADAPTIVE, .effort = EFFORT_ALL, .thinks_by_default = true,
-    .thinks_always = true, .takes_system_role = true, .max_input_tokens = MILLION,
-    .max_tokens = 128000, .token_percent = 130};
-static const struct sim_class class_s55 = {
-    .thinking = SIM_THINK_ADAPTIVE | SIM_THINK_BETWEEN_TOOLS, .effort = EFFORT_ALL,
-    .thinks_by_default = true, .takes_system_role = true, .refuses_high_effort_unthinking = true,
-    .max_input_tokens = MILLION, .max_tokens = 128000, .token_percent = 130};
-static const struct sim_class class_h55 = {
-    .thinking = SIM_THINK_ADAPTIVE | SIM_THINK_DISABLED, .effort = EFFORT_ALL,
-    .thinks_by_default = true, .takes_forced_tools = true, .takes_system_role = true,
-    .refuses_high_effort_unthinking = true, .max_input_tokens = MILLION, .max_tokens = 128000,
-    .token_percent = 130};
-static const struct sim_class class_s5 = {
-    .thinking = SIM_THINK_ADAPTIVE | SIM_THINK_DISABLED, .effort = EFFORT_ALL,
-    .thinks_by_default = true, .takes_forced_tools = true, .max_input_tokens = MILLION,
-    .max_tokens = 128000, .token_percent = 130};
-static const struct sim_class class_o48 = {
-    .thinking = SIM_THINK_ADAPTIVE | SIM_THINK_DISABLED, .effort = EFFORT_ALL,
-    .takes_forced_tools = true, .takes_system_role = true, .max_input_tokens = MILLION,
-    .max_tokens = 128000, .token_percent = 130};
-static const struct sim_class class_o47 = {
-    .thinking = SIM_THINK_ADAPTIVE | SIM_THINK_DISABLED, .effort = EFFORT_ALL,
-    .takes_forced_tools = true, .max_input_tokens = MILLION, .max_tokens = 128000,
-    .token_percent = 130};
-static const struct sim_class class_g46 = {
-    .thinking = SIM_THINK_ADAPTIVE | SIM_THINK_ENABLED | SIM_THINK_DISABLED,
-    .effort = EFFORT_UP_TO_HIGH | SIM_EFFORT_MAX, .takes_forced_tools = true,
-    .shows_thinking = true, .sampling = SIM_SAMPLING_ONE, .max_input_tokens = MILLION,
-    .max_tokens = 128000, .token_percent = 100};
-static const struct sim_class class_o45 = {
-    .thinking = SIM_THINK_ENABLED | SIM_THINK_DISABLED, .effort = EFFORT_UP_TO_HIGH,
-    .takes_forced_tools = true, .takes_prefill = true, .shows_thinking = true,
-    .sampling = SIM_SAMPLING_ONE, .max_input_tokens = 200000, .max_tokens = 64000,
-    .token_percent = 100};
-static const struct sim_class class_g45 = {
-    .thinking = SIM_THINK_ENABLED | SIM_THINK_DISABLED, .takes_forced_tools = true,
-    .takes_prefill = true, .shows_thinking = true, .sampling = SIM_SAMPLING_ONE,
-    .max_input_tokens = 200000, .max_tokens = 64000, .token_percent = 100};
-static const struct sim_class class_mp = {
-    .thinking = SIM_THINK_ADAPTIVE | SIM_THINK_ENABLED,
-    .effort = EFFORT_UP_TO_HIGH | SIM_EFFORT_MAX, .thinks_by_default = true, .thinks_always = true,
-    .max_input_tokens = MILLION, .max_tokens = 128000, .token_percent = 130};
+static const struct sim_class class_z1 = {.thinking = SIM_THINK_ADAPTIVE,
+                                          .effort = EFFORT_ALL,
+                                          .thinks_by_default = true,
+                                          .thinks_always = true,
+                                          .takes_system_role = true,
+                                          .max_input_tokens = MILLION,
+                                          .max_tokens = 128000,
+                                          .token_percent = 130};
+static const struct sim_class class_z0 = {.thinking = SIM_THINK_ADAPTIVE,
+                                          .effort = EFFORT_ALL,
+                                          .thinks_by_default = true,
+                                          .thinks_always = true,
+                                          .takes_forced_tools = true,
+                                          .takes_system_role = true,
+                                          .max_input_tokens = MILLION,
+                                          .max_tokens = 128000,
+                                          .token_percent = 130};
+static const struct sim_class class_o55 = {.thinking = SIM_THINK_ADAPTIVE,
+                                           .effort = EFFORT_ALL,
+                                           .thinks_by_default = true,
+                                           .thinks_always = true,
+                                           .takes_system_role = true,
+                                           .max_input_tokens = MILLION,
+                                           .max_tokens = 128000,
+                                           .token_percent = 130};
+static const struct sim_class class_s55 = {.thinking = SIM_THINK_ADAPTIVE | SIM_THINK_BETWEEN_TOOLS,
+                                           .effort = EFFORT_ALL,
+                                           .thinks_by_default = true,
+                                           .takes_system_role = true,
+                                           .refuses_high_effort_unthinking = true,
+                                           .max_input_tokens = MILLION,
+                                           .max_tokens = 128000,
+                                           .token_percent = 130};
+static const struct sim_class class_h55 = {.thinking = SIM_THINK_ADAPTIVE | SIM_THINK_DISABLED,
+                                           .effort = EFFORT_ALL,
+                                           .thinks_by_default = true,
+                                           .takes_forced_tools = true,
+                                           .takes_system_role = true,
+                                           .refuses_high_effort_unthinking = true,
+                                           .max_input_tokens = MILLION,
+                                           .max_tokens = 128000,
+                                           .token_percent = 130};
+static const struct sim_class class_s5 = {.thinking = SIM_THINK_ADAPTIVE | SIM_THINK_DISABLED,
+                                          .effort = EFFORT_ALL,
+                                          .thinks_by_default = true,
+                                          .takes_forced_tools = true,
+                                          .max_input_tokens = MILLION,
+                                          .max_tokens = 128000,
+                                          .token_percent = 130};
+static const struct sim_class class_o48 = {.thinking = SIM_THINK_ADAPTIVE | SIM_THINK_DISABLED,
+                                           .effort = EFFORT_ALL,
+                                           .takes_forced_tools = true,
+                                           .takes_system_role = true,
+                                           .max_input_tokens = MILLION,
+                                           .max_tokens = 128000,
+                                           .token_percent = 130};
+static const struct sim_class class_o47 = {.thinking = SIM_THINK_ADAPTIVE | SIM_THINK_DISABLED,
+                                           .effort = EFFORT_ALL,
+                                           .takes_forced_tools = true,
+                                           .max_input_tokens = MILLION,
+                                           .max_tokens = 128000,
+                                           .token_percent = 130};
+static const struct sim_class class_g46 = {.thinking = SIM_THINK_ADAPTIVE | SIM_THINK_ENABLED |
+                                                       SIM_THINK_DISABLED,
+                                           .effort = EFFORT_UP_TO_HIGH | SIM_EFFORT_MAX,
+                                           .takes_forced_tools = true,
+                                           .shows_thinking = true,
+                                           .sampling = SIM_SAMPLING_ONE,
+                                           .max_input_tokens = MILLION,
+                                           .max_tokens = 128000,
+                                           .token_percent = 100};
+static const struct sim_class class_o45 = {.thinking = SIM_THINK_ENABLED | SIM_THINK_DISABLED,
+                                           .effort = EFFORT_UP_TO_HIGH,
+                                           .takes_forced_tools = true,
+                                           .takes_prefill = true,
+                                           .shows_thinking = true,
+                                           .sampling = SIM_SAMPLING_ONE,
+                                           .max_input_tokens = 200000,
+                                           .max_tokens = 64000,
+                                           .token_percent = 100};
+static const struct sim_class class_g45 = {.thinking = SIM_THINK_ENABLED | SIM_THINK_DISABLED,
+                                           .takes_forced_tools = true,
+                                           .takes_prefill = true,
+                                           .shows_thinking = true,
+                                           .sampling = SIM_SAMPLING_ONE,
+                                           .max_input_tokens = 200000,
+                                           .max_tokens = 64000,
+                                           .token_percent = 100};
+static const struct sim_class class_mp = {.thinking = SIM_THINK_ADAPTIVE | SIM_THINK_ENABLED,
+                                          .effort = EFFORT_UP_TO_HIGH | SIM_EFFORT_MAX,
+                                          .thinks_by_default = true,
+                                          .thinks_always = true,
+                                          .max_input_tokens = MILLION,
+                                          .max_tokens = 128000,
+                                          .token_percent = 130};
 /* Everything that no longer answers: its abilities no longer matter. */
-static const struct sim_class class_old = {
-    .thinking = SIM_THINK_DISABLED, .takes_forced_tools = true, .takes_prefill = true,
-    .sampling = SIM_SAMPLING_BOTH, .max_input_tokens = 200000, .max_tokens = 4096,
-    .token_percent = 100};
+static const struct sim_class class_old = {.thinking = SIM_THINK_DISABLED,
+                                           .takes_forced_tools = true,
+                                           .takes_prefill = true,
+                                           .sampling = SIM_SAMPLING_BOTH,
+                                           .max_input_tokens = 200000,
+                                           .max_tokens = 4096,
+                                           .token_percent = 100};
 
 #define ACTIVE  SIM_ACTIVE, NULL, NULL
 #define RETIRED SIM_RETIRED
 /* Newest first: the order of GET /v1/models. */
 static const struct sim_model models[] = {
-    {"claude-fable-5-2", NULL, "Claude Fable 5.2", "fable", "2026-11-09T00:00:00Z", ACTIVE, &class_z1},
+    {"claude-fable-5-2", NULL, "Claude Fable 5.2", "fable", "2026-11-09T00:00:00Z", ACTIVE,
+     &class_z1},
     {"claude-mythos-5-2", NULL, "Claude Mythos 5.2", "mythos", "2026-11-09T00:00:00Z", ACTIVE,
      &class_z1},
-    {"claude-haiku-5-5", NULL, "Claude Haiku 5.5", "haiku", "2026-10-07T00:00:00Z", ACTIVE, &class_h55},
-    {"claude-opus-5-5", NULL, "Claude Opus 5.5", "opus", "2026-09-22T00:00:00Z", ACTIVE, &class_o55},
+    {"claude-haiku-5-5", NULL, "Claude Haiku 5.5", "haiku", "2026-10-07T00:00:00Z", ACTIVE,
+     &class_h55},
+    {"claude-opus-5-5", NULL, "Claude Opus 5.5", "opus", "2026-09-22T00:00:00Z", ACTIVE,
+     &class_o55},
     {"claude-sonnet-5-5", NULL, "Claude Sonnet 5.5", "sonnet", "2026-09-15T00:00:00Z", ACTIVE,
      &class_s55},
-    {"claude-fable-5-1", NULL, "Claude Fable 5.1", "fable", "2026-09-01T00:00:00Z", ACTIVE, &class_z1},
+    {"claude-fable-5-1", NULL, "Claude Fable 5.1", "fable", "2026-09-01T00:00:00Z", ACTIVE,
+     &class_z1},
     {"claude-mythos-5-1", NULL, "Claude Mythos 5.1", "mythos", "2026-09-01T00:00:00Z", ACTIVE,
      &class_z1},
     {"claude-opus-5", NULL, "Claude Opus 5", "opus", "2026-07-24T00:00:00Z", ACTIVE, &class_h55},
-    {"claude-sonnet-5", NULL, "Claude Sonnet 5", "sonnet", "2026-06-29T00:00:00Z", ACTIVE, &class_s5},
+    {"claude-sonnet-5", NULL, "Claude Sonnet 5", "sonnet", "2026-06-29T00:00:00Z", ACTIVE,
+     &class_s5},
     {"claude-fable-5", NULL, "Claude Fable 5", "fable", "2026-06-07T00:00:00Z", ACTIVE, &class_z0},
-    {"claude-mythos-5", NULL, "Claude Mythos 5", "mythos", "2026-06-07T00:00:00Z", ACTIVE, &class_z0},
-    {"claude-opus-4-8", NULL, "Claude Opus 4.8", "opus", "2026-05-28T00:00:00Z", ACTIVE, &class_o48},
-    {"claude-opus-4-7", NULL, "Claude Opus 4.7", "opus", "2026-04-14T00:00:00Z", ACTIVE, &class_o47},
+    {"claude-mythos-5", NULL, "Claude Mythos 5", "mythos", "2026-06-07T00:00:00Z", ACTIVE,
+     &class_z0},
+    {"claude-opus-4-8", NULL, "Claude Opus 4.8", "opus", "2026-05-28T00:00:00Z", ACTIVE,
+     &class_o48},
+    {"claude-opus-4-7", NULL, "Claude Opus 4.7", "opus", "2026-04-14T00:00:00Z", ACTIVE,
+     &class_o47},
     {"claude-mythos-preview", NULL, "Claude Mythos Preview", "mythos", "2026-04-07T00:00:00Z",
      SIM_DEPRECATED, "2026-06-07T00:00:00Z", NULL, &class_mp},
     {"claude-sonnet-4-6", NULL, "Claude Sonnet 4.6", "sonnet", "2026-02-17T00:00:00Z", ACTIVE,
      &class_g46},
-    {"claude-opus-4-6", NULL, "Claude Opus 4.6", "opus", "2026-02-04T00:00:00Z", ACTIVE, &class_g46},
+    {"claude-opus-4-6", NULL, "Claude Opus 4.6", "opus", "2026-02-04T00:00:00Z", ACTIVE,
+     &class_g46},
     {"claude-opus-4-5-20251101", "claude-opus-4-5", "Claude Opus 4.5", "opus",
      "2025-11-24T00:00:00Z", ACTIVE, &class_o45},
     {"claude-haiku-4-5-20251001", "claude-haiku-4-5", "Claude Haiku 4.5", "haiku",
@@ -138,8 +194,8 @@ const struct sim_model *sim_model_find(struct str name)
 
 static void write_flag(struct buf *b, const char *name, bool is_supported)
 {
-    buf_printf(b, "%s\"%s\":{\"supported\":%s}", b->len && b->data[b->len - 1] == '{' ? "" : ",", name,
-               is_supported ? "true" : "false");
+    buf_printf(b, "%s\"%s\":{\"supported\":%s}", b->len && b->data[b->len - 1] == '{' ? "" : ",",
+               name, is_supported ? "true" : "false");
 }
 
 static void write_effort(struct buf *b, const struct sim_class *c)
@@ -269,7 +325,8 @@ bool sim_model_write_page(struct buf *b, struct str query, struct arena *a, stru
         while (at < n && !str_eq(cursor, str_of(listed[at]->id)))
             at++;
         if (at == n)
-            return sim_error_bad(err, a, "%s: Unknown model id", q.after_id.n ? "after_id" : "before_id");
+            return sim_error_bad(err, a, "%s: Unknown model id",
+                                 q.after_id.n ? "after_id" : "before_id");
         if (q.after_id.n)
             from = at + 1;
         else

@@ -14,17 +14,17 @@
 #include "sim/sim_error.h"
 
 enum sim_thinking { /* types that a model takes, as bits */
-    SIM_THINK_ADAPTIVE = 1,
-    SIM_THINK_ENABLED = 2,
-    SIM_THINK_DISABLED = 4,
-    SIM_THINK_BETWEEN_TOOLS = 8,
+                    SIM_THINK_ADAPTIVE = 1,
+                    SIM_THINK_ENABLED = 2,
+                    SIM_THINK_DISABLED = 4,
+                    SIM_THINK_BETWEEN_TOOLS = 8,
 };
 enum sim_effort { /* levels, as bits, lowest first */
-    SIM_EFFORT_LOW = 1,
-    SIM_EFFORT_MEDIUM = 2,
-    SIM_EFFORT_HIGH = 4,
-    SIM_EFFORT_XHIGH = 8,
-    SIM_EFFORT_MAX = 16,
+                  SIM_EFFORT_LOW = 1,
+                  SIM_EFFORT_MEDIUM = 2,
+                  SIM_EFFORT_HIGH = 4,
+                  SIM_EFFORT_XHIGH = 8,
+                  SIM_EFFORT_MAX = 16,
 };
 enum sim_life { SIM_ACTIVE, SIM_DEPRECATED, SIM_RETIRED };
 enum sim_sampling {
@@ -42,7 +42,7 @@ struct sim_class {
     bool takes_forced_tools;
     bool takes_prefill;
     bool takes_system_role;
-    bool shows_thinking; /* default display: summarized, not omitted */
+    bool shows_thinking;                 /* default display: summarized, not omitted */
     bool refuses_high_effort_unthinking; /* thinking disabled with xhigh or max */
     enum sim_sampling sampling;
     int64_t max_input_tokens;

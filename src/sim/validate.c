@@ -60,8 +60,10 @@ bool check_cache_control(struct check *c, const char *path, yyjson_val *v)
     if (!v || yyjson_is_null(v))
         return true;
     if (!yyjson_is_obj(v) || !str_eq(json_str(yyjson_obj_get(v, "type")), STR("ephemeral")))
-        return bad(c, "%s: Input tag found using 'type' does not match any of the expected tags: "
-                      "'ephemeral'", path);
+        return bad(c,
+                   "%s: Input tag found using 'type' does not match any of the expected tags: "
+                   "'ephemeral'",
+                   path);
     char where[200];
     snprintf(where, sizeof(where), "%s.ephemeral", path);
     if (!check_keys(c, where, v, "type ttl"))
@@ -104,7 +106,8 @@ static bool field_bool(struct check *c, const char *name, yyjson_val *v)
 
 static bool field_string(struct check *c, const char *name, yyjson_val *v)
 {
-    return yyjson_is_str(v) || yyjson_is_null(v) || bad(c, "%s: Input should be a valid string", name);
+    return yyjson_is_str(v) || yyjson_is_null(v) ||
+           bad(c, "%s: Input should be a valid string", name);
 }
 
 static bool field_object(struct check *c, const char *name, yyjson_val *v)
@@ -211,7 +214,8 @@ static bool field_thinking(struct check *c, const char *name, yyjson_val *v)
                  {"disabled", "type"},
                  {"between_tools", "type"}};
     if (!yyjson_is_obj(v))
-        return bad(c, "%s: Input should be a valid dictionary or object to extract fields from", name);
+        return bad(c, "%s: Input should be a valid dictionary or object to extract fields from",
+                   name);
     struct str type = json_str(yyjson_obj_get(v, "type"));
     for (size_t i = 0; i < PX_ARRAY_LEN(forms); i++) {
         char path[64];
@@ -222,13 +226,14 @@ static bool field_thinking(struct check *c, const char *name, yyjson_val *v)
             return false;
         yyjson_val *display = json_get(v, "display");
         snprintf(path, sizeof(path), "%s.%s.display", name, forms[i].type);
-        return !display || check_choice(c, path, display,
-                                        c->has_beta ? "summarized omitted updates"
-                                                    : "summarized omitted");
+        return !display ||
+               check_choice(c, path, display,
+                            c->has_beta ? "summarized omitted updates" : "summarized omitted");
     }
-    return bad(c, "%s: Input tag '%.*s' found using 'type' does not match any of the expected tags: "
-                  "'adaptive', 'between_tools', 'disabled', 'enabled'", name,
-               STR_ARG(check_key(yyjson_obj_get(v, "type"))));
+    return bad(c,
+               "%s: Input tag '%.*s' found using 'type' does not match any of the expected tags: "
+               "'adaptive', 'between_tools', 'disabled', 'enabled'",
+               name, STR_ARG(check_key(yyjson_obj_get(v, "type"))));
 }
 
 static bool field_output_config(struct check *c, const char *name, yyjson_val *v)
@@ -242,7 +247,8 @@ static bool field_output_config(struct check *c, const char *name, yyjson_val *v
         return false;
     if (!format)
         return true;
-    if (!check_choice(c, "output_config.format.type", yyjson_obj_get(format, "type"), "json_schema") ||
+    if (!check_choice(c, "output_config.format.type", yyjson_obj_get(format, "type"),
+                      "json_schema") ||
         !check_keys(c, "output_config.format", format, "type schema"))
         return false;
     yyjson_val *schema = yyjson_obj_get(format, "schema");
@@ -266,8 +272,8 @@ static bool field_any(struct check *c, const char *name, yyjson_val *v)
 }
 
 enum field_use {
-    FOR_COUNT = 1,   /* count_tokens takes it too */
-    OLD_ONLY = 2,    /* gone with version 2026-10-21 */
+    FOR_COUNT = 1, /* count_tokens takes it too */
+    OLD_ONLY = 2,  /* gone with version 2026-10-21 */
     NEEDS_BETA = 4,
     REQUIRED = 8,
 };
@@ -357,8 +363,9 @@ static bool rule_max_tokens(struct check *c)
     int64_t n = 0;
     if (!json_to_int(yyjson_obj_get(c->root, "max_tokens"), &n) || n <= c->model->cls->max_tokens)
         return true;
-    return bad(c, "max_tokens: %lld > %lld, which is the maximum allowed number of output tokens for %s",
-               (long long)n, (long long)c->model->cls->max_tokens, c->model->id);
+    return bad(
+        c, "max_tokens: %lld > %lld, which is the maximum allowed number of output tokens for %s",
+        (long long)n, (long long)c->model->cls->max_tokens, c->model->id);
 }
 
 static bool rule_sampling(struct check *c)
@@ -376,8 +383,9 @@ static bool rule_sampling(struct check *c)
                 return bad(c, "`%s` is deprecated for this model.", names[i].name);
     if (takes == SIM_SAMPLING_ONE && yyjson_obj_get(c->root, "temperature") &&
         yyjson_obj_get(c->root, "top_p"))
-        return bad(c, "`temperature` and `top_p` cannot both be specified for this model. Please use only "
-                      "one.");
+        return bad(
+            c, "`temperature` and `top_p` cannot both be specified for this model. Please use only "
+               "one.");
     return true;
 }
 
@@ -403,7 +411,8 @@ static bool rule_effort(struct check *c)
         if (str_eq(effort, str_of(levels[i].name)))
             asked = levels[i].bit;
         if (takes & levels[i].bit)
-            at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", at ? ", " : "", levels[i].name);
+            at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", at ? ", " : "",
+                                   levels[i].name);
     }
     if (!(takes & asked))
         return bad(c, "This model does not support effort level '%.*s'. Supported levels: %s.",
@@ -412,8 +421,10 @@ static bool rule_effort(struct check *c)
     bool is_off = str_eq(thinking, STR("disabled")) || str_eq(thinking, STR("between_tools"));
     if (is_off && c->model->cls->refuses_high_effort_unthinking &&
         (asked & (SIM_EFFORT_XHIGH | SIM_EFFORT_MAX)))
-        return bad(c, "output_config.effort: effort level '%.*s' is not supported when thinking is "
-                      "\"%.*s\" on this model.", STR_ARG(effort), STR_ARG(thinking));
+        return bad(c,
+                   "output_config.effort: effort level '%.*s' is not supported when thinking is "
+                   "\"%.*s\" on this model.",
+                   STR_ARG(effort), STR_ARG(thinking));
     return true;
 }
 
@@ -427,7 +438,8 @@ static bool rule_budget(struct check *c, yyjson_val *thinking)
     if (!json_to_int(budget, &n))
         return bad(c, "thinking.enabled.budget_tokens: Input should be a valid integer");
     if (n < BUDGET_MIN)
-        return bad(c, "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024");
+        return bad(c,
+                   "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024");
     json_to_int(yyjson_obj_get(c->root, "max_tokens"), &max_tokens);
     if (n >= max_tokens)
         return bad(c, "`max_tokens` must be greater than `thinking.budget_tokens`.");
@@ -436,7 +448,8 @@ static bool rule_budget(struct check *c, yyjson_val *thinking)
     if (yyjson_obj_get(c->root, "top_k"))
         return bad(c, "`top_k` must be unset when thinking is enabled.");
     if (json_to_double(yyjson_obj_get(c->root, "top_p"), &d) && d < 0.95)
-        return bad(c, "`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled.");
+        return bad(
+            c, "`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled.");
     return true;
 }
 
@@ -468,9 +481,10 @@ static bool rule_thinking(struct check *c)
     if (asked == SIM_THINK_ENABLED && !rule_budget(c, thinking))
         return false;
     double d;
-    if (asked == SIM_THINK_ADAPTIVE &&
-        json_to_double(yyjson_obj_get(c->root, "temperature"), &d) && d < 1)
-        return bad(c, "`temperature` may only be set to 1 when thinking is enabled or in adaptive mode.");
+    if (asked == SIM_THINK_ADAPTIVE && json_to_double(yyjson_obj_get(c->root, "temperature"), &d) &&
+        d < 1)
+        return bad(
+            c, "`temperature` may only be set to 1 when thinking is enabled or in adaptive mode.");
     return true;
 }
 
@@ -495,7 +509,7 @@ static bool rule_turns(struct check *c)
 bool validate_request(struct check *c, yyjson_val *root)
 {
     static bool (*const rules[])(struct check *) = {
-        find_model,  rule_max_tokens,  rule_sampling,    rule_effort,
+        find_model,    rule_max_tokens,  rule_sampling,    rule_effort,
         rule_thinking, rule_tool_choice, rule_cache_marks, rule_turns,
     };
     c->root = root;

@@ -9,9 +9,9 @@
 #include <stddef.h>
 
 #include "base/arena.h"
-#include "json/json.h"
 #include "sim/sim_error.h"
 #include "sim/sim_model.h"
+#include "json/json.h"
 
 struct check {
     struct arena *arena;   /* for error texts; borrowed */

@@ -19,7 +19,8 @@ static const struct block_rule rules[] = {
     {"text", IN_USER | IN_ASSISTANT, "text citations", "text"},
     {"image", IN_USER | IN_ASSISTANT, "source transformations", "source"},
     {"document", IN_USER | IN_ASSISTANT, "source title context citations", "source"},
-    {"search_result", IN_USER | IN_ASSISTANT, "source title content citations", "source title content"},
+    {"search_result", IN_USER | IN_ASSISTANT, "source title content citations",
+     "source title content"},
     {"thinking", IN_ASSISTANT, "thinking signature", "thinking signature"},
     {"redacted_thinking", IN_ASSISTANT, "data", "data"},
     {"tool_use", IN_ASSISTANT, "id name input caller toolset_name", "id name input"},
@@ -99,8 +100,11 @@ static bool check_base64_image(struct check *c, const char *path, yyjson_val *so
     if (!real)
         return bad(c, "%s.image.source.base64.data: Could not process image", path);
     if (!str_eq(json_str(media), str_of(real)))
-        return bad(c, "%s.image.source.base64: The image was specified using the %.*s media type, but the "
-                      "image appears to be a %s image", path, STR_ARG(json_str(media)), real);
+        return bad(
+            c,
+            "%s.image.source.base64: The image was specified using the %.*s media type, but the "
+            "image appears to be a %s image",
+            path, STR_ARG(json_str(media)), real);
     return true;
 }
 
@@ -113,9 +117,10 @@ static bool check_source(struct check *c, const char *path, yyjson_val *block, s
     if (!yyjson_is_obj(source))
         return bad(c, "%s.%.*s.source: Input should be a valid dictionary", path, STR_ARG(type));
     if (!is_in_list(kinds, kind))
-        return bad(c, "%s.%.*s.source: Input tag '%.*s' found using 'type' does not match any of the "
-                      "expected tags", path, STR_ARG(type),
-                   STR_ARG(check_key(yyjson_obj_get(source, "type"))));
+        return bad(c,
+                   "%s.%.*s.source: Input tag '%.*s' found using 'type' does not match any of the "
+                   "expected tags",
+                   path, STR_ARG(type), STR_ARG(check_key(yyjson_obj_get(source, "type"))));
     if (str_eq(kind, STR("url")) && !json_str(yyjson_obj_get(source, "url")).n)
         return bad(c, "%s.%.*s.source.url.url: Field required", path, STR_ARG(type));
     if (is_image && str_eq(kind, STR("base64")))
@@ -153,7 +158,8 @@ static bool check_tool_result(struct check *c, const char *path, yyjson_val *blo
     yyjson_val *content = yyjson_obj_get(block, "content"), *part;
     yyjson_val *is_error = yyjson_obj_get(block, "is_error");
     if (!id_is_fine(json_str(yyjson_obj_get(block, "tool_use_id"))))
-        return bad(c, "%s.tool_result.tool_use_id: String should match pattern '^[a-zA-Z0-9_-]+$'", path);
+        return bad(c, "%s.tool_result.tool_use_id: String should match pattern '^[a-zA-Z0-9_-]+$'",
+                   path);
     if (is_error && !yyjson_is_bool(is_error))
         return bad(c, "%s.tool_result.is_error: Input should be a valid boolean", path);
     if (!content || yyjson_is_str(content))
@@ -166,9 +172,11 @@ static bool check_tool_result(struct check *c, const char *path, yyjson_val *blo
         snprintf(where, sizeof(where), "%s.tool_result.content.%zu", path, i);
         struct str type = json_str(yyjson_obj_get(part, "type"));
         if (!is_in_list("text image document search_result tool_reference", type))
-            return bad(c, "%s: Input tag '%.*s' found using 'type' does not match any of the expected tags: "
-                          "'document', 'image', 'search_result', 'text', 'tool_reference'", where,
-                       STR_ARG(check_key(yyjson_obj_get(part, "type"))));
+            return bad(
+                c,
+                "%s: Input tag '%.*s' found using 'type' does not match any of the expected tags: "
+                "'document', 'image', 'search_result', 'text', 'tool_reference'",
+                where, STR_ARG(check_key(yyjson_obj_get(part, "type"))));
         if (!str_eq(type, STR("tool_reference")) && !check_block(c, where, part, STR("user")))
             return false;
     }
@@ -219,16 +227,20 @@ static bool check_place(struct check *c, const char *path, struct str role,
 bool check_block(struct check *c, const char *path, yyjson_val *block, struct str role)
 {
     if (!yyjson_is_obj(block))
-        return bad(c, "%s: Input should be a valid dictionary or object to extract fields from", path);
+        return bad(c, "%s: Input should be a valid dictionary or object to extract fields from",
+                   path);
     yyjson_val *type_val = yyjson_obj_get(block, "type");
     if (!type_val)
         return bad(c, "%s.type: Field required", path);
     struct str type = json_str(type_val);
     const struct block_rule *rule = find_rule(type);
     if (!rule)
-        return bad(c, "%s: Input tag '%.*s' found using 'type' does not match any of the expected tags: "
-                      "'document', 'image', 'redacted_thinking', 'search_result', 'server_tool_use', "
-                      "'text', 'thinking', 'tool_result', 'tool_use'", path, STR_ARG(check_key(type_val)));
+        return bad(
+            c,
+            "%s: Input tag '%.*s' found using 'type' does not match any of the expected tags: "
+            "'document', 'image', 'redacted_thinking', 'search_result', 'server_tool_use', "
+            "'text', 'thinking', 'tool_result', 'tool_use'",
+            path, STR_ARG(check_key(type_val)));
     char where[160];
     snprintf(where, sizeof(where), "%s.%s.cache_control", path, rule->type);
     if (!check_required(c, path, block, rule) || !check_place(c, path, role, rule))

@@ -6,8 +6,8 @@
 
 #include "sim/validate_part.h"
 
-#define MESSAGES_MAX  100000
-#define TURN_IDS_MAX  256 /* tool calls in one turn: pairs are compared, this bounds the work */
+#define MESSAGES_MAX 100000
+#define TURN_IDS_MAX 256 /* tool calls in one turn: pairs are compared, this bounds the work */
 
 static bool is_role(yyjson_val *message, const char *role)
 {
@@ -22,8 +22,10 @@ static bool check_content(struct check *c, size_t i, yyjson_val *content, struct
     if (!yyjson_is_str(content) && !yyjson_is_arr(content))
         return bad(c, "messages.%zu.content: Input should be a valid string or list", i);
     if (n == 0 && !may_be_empty)
-        return bad(c, "messages.%zu: all messages must have non-empty content except for the optional "
-                      "final assistant message", i);
+        return bad(c,
+                   "messages.%zu: all messages must have non-empty content except for the optional "
+                   "final assistant message",
+                   i);
     if (yyjson_is_str(content)) {
         if (n > 0 && str_trim(json_str(content)).n == 0)
             return bad(c, "messages: text content blocks must contain non-whitespace text");
@@ -51,23 +53,26 @@ static bool check_system_message(struct check *c, size_t i, yyjson_val *content)
     yyjson_arr_iter it = yyjson_arr_iter_with(content);
     for (size_t k = 0; (block = yyjson_arr_iter_next(&it)); k++)
         if (!str_eq(json_str(yyjson_obj_get(block, "type")), STR("text")))
-            return bad(c, "messages.%zu.content.%zu: only text blocks may be in `system` messages", i, k);
+            return bad(c, "messages.%zu.content.%zu: only text blocks may be in `system` messages",
+                       i, k);
     return check_content(c, i, content, STR("user"), false);
 }
 
 static bool check_message(struct check *c, size_t i, yyjson_val *message, bool is_last)
 {
     if (!yyjson_is_obj(message))
-        return bad(c, "messages.%zu: Input should be a valid dictionary or object to extract fields from",
-                   i);
+        return bad(
+            c, "messages.%zu: Input should be a valid dictionary or object to extract fields from",
+            i);
     yyjson_val *role_val = yyjson_obj_get(message, "role");
     yyjson_val *content = yyjson_obj_get(message, "content");
     struct str role = json_str(role_val);
     if (!role_val)
         return bad(c, "messages.%zu.role: Field required", i);
     if (!is_in_list("user assistant system", role))
-        return bad(c, "messages: Unexpected role \"%.*s\". Allowed roles are \"user\" or \"assistant\"",
-                   STR_ARG(check_key(role_val)));
+        return bad(
+            c, "messages: Unexpected role \"%.*s\". Allowed roles are \"user\" or \"assistant\"",
+            STR_ARG(check_key(role_val)));
     if (!content)
         return bad(c, "messages.%zu.content: Field required", i);
     char path[32];
@@ -102,8 +107,8 @@ struct turn {
     struct str ids[TURN_IDS_MAX];
     bool is_answered[TURN_IDS_MAX];
     size_t n_ids;
-    size_t message;        /* index of the turn's last assistant message */
-    bool has_text_behind;  /* text after a tool call: the call counts as unanswered */
+    size_t message;         /* index of the turn's last assistant message */
+    bool has_text_behind;   /* text after a tool call: the call counts as unanswered */
     bool has_other_content; /* of the user turn: something that is no tool_result came */
 };
 
@@ -116,9 +121,12 @@ static bool unanswered(struct check *c, const struct turn *t)
         if (!t->is_answered[i])
             at += (size_t)snprintf(ids + at, sizeof(ids) - at, "%s%.*s", at ? ", " : "",
                                    t->ids[i].n < 64 ? (int)t->ids[i].n : 64, t->ids[i].p);
-    return bad(c, "messages.%zu: `tool_use` ids were found without `tool_result` blocks immediately after: "
-                  "%s. Each `tool_use` block must have a corresponding `tool_result` block in the next "
-                  "message.", t->message, ids);
+    return bad(
+        c,
+        "messages.%zu: `tool_use` ids were found without `tool_result` blocks immediately after: "
+        "%s. Each `tool_use` block must have a corresponding `tool_result` block in the next "
+        "message.",
+        t->message, ids);
 }
 
 static bool all_answered(const struct turn *t)
@@ -174,11 +182,17 @@ static bool take_result(struct check *c, struct turn *t, size_t i, size_t k, str
     if (id.n > 64)
         id.n = 64; /* enough to recognise it by */
     if (j < t->n_ids)
-        return bad(c, "messages.%zu.content.%zu: each tool_use must have a single result. Found multiple "
-                      "`tool_result` blocks with id: %.*s", i, k, STR_ARG(id));
-    return bad(c, "messages.%zu.content.%zu: unexpected `tool_use_id` found in `tool_result` blocks: %.*s. "
-                  "Each `tool_result` block must have a corresponding `tool_use` block in the previous "
-                  "message.", i, k, STR_ARG(id));
+        return bad(
+            c,
+            "messages.%zu.content.%zu: each tool_use must have a single result. Found multiple "
+            "`tool_result` blocks with id: %.*s",
+            i, k, STR_ARG(id));
+    return bad(
+        c,
+        "messages.%zu.content.%zu: unexpected `tool_use_id` found in `tool_result` blocks: %.*s. "
+        "Each `tool_result` block must have a corresponding `tool_use` block in the previous "
+        "message.",
+        i, k, STR_ARG(id));
 }
 
 static bool take_user(struct check *c, struct turn *t, size_t i, yyjson_val *message)
@@ -210,8 +224,9 @@ static bool check_system_place(struct check *c, size_t i, yyjson_val *before, yy
     if (!before || is_role(before, "assistant"))
         return bad(c, "messages.%zu: role 'system' must immediately follow a user turn", i);
     if (after && is_role(after, "user"))
-        return bad(c, "messages.%zu: role 'system' must precede an assistant turn or end the conversation",
-                   i);
+        return bad(
+            c, "messages.%zu: role 'system' must precede an assistant turn or end the conversation",
+            i);
     return true;
 }
 
@@ -233,14 +248,17 @@ static bool check_prefill(struct check *c, yyjson_val *last)
     if (str_eq(json_str(yyjson_obj_get(last_block(last), "type")), STR("server_tool_use")))
         return true; /* a paused turn that is resumed */
     if (!c->model->cls->takes_prefill)
-        return bad(c, "This model does not support assistant message prefill. The conversation must end "
-                      "with a user message.");
+        return bad(
+            c, "This model does not support assistant message prefill. The conversation must end "
+               "with a user message.");
     if (json_get(json_get(c->root, "output_config"), "format"))
         return bad(c, "output_config.format: Prefilling assistant messages is not supported with "
                       "structured outputs.");
     struct str thinking = json_str(json_get(json_get(c->root, "thinking"), "type"));
     if (str_eq(thinking, STR("enabled")))
-        return bad(c, "messages: Prefilling assistant messages is not supported when thinking is enabled.");
+        return bad(
+            c,
+            "messages: Prefilling assistant messages is not supported when thinking is enabled.");
     struct str text = last_text(last);
     if (text.n && str_trim((struct str){text.p + text.n - 1, 1}).n == 0)
         return bad(c, "messages: final assistant content cannot end with trailing whitespace");

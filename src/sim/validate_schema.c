@@ -82,7 +82,8 @@ static bool check_object(const struct walk *w, yyjson_val *v)
 {
     yyjson_val *open = yyjson_obj_get(v, "additionalProperties");
     if (!yyjson_is_false(open))
-        return bad(w->c, "%s: For 'object' type, 'additionalProperties' must be explicitly set to false",
+        return bad(w->c,
+                   "%s: For 'object' type, 'additionalProperties' must be explicitly set to false",
                    w->path);
     yyjson_val *required = yyjson_obj_get(v, "required");
     yyjson_val *properties = yyjson_obj_get(v, "properties"), *key, *value;
@@ -108,7 +109,8 @@ static bool check_array(const struct walk *w, yyjson_val *v)
     yyjson_val *min = yyjson_obj_get(v, "minItems"), *items = yyjson_obj_get(v, "items");
     int64_t n;
     if (min && (!json_to_int(min, &n) || n < 0 || n > 1))
-        return bad(w->c, "%s: For 'array' type, 'minItems' values other than 0 or 1 are not supported",
+        return bad(w->c,
+                   "%s: For 'array' type, 'minItems' values other than 0 or 1 are not supported",
                    w->path);
     return !items || check_node(w, items);
 }
@@ -135,7 +137,8 @@ static bool check_types(const struct walk *w, yyjson_val *v, yyjson_val *type)
     if (yyjson_is_str(type))
         return check_type(w, v, json_str(type));
     if (!yyjson_is_arr(type))
-        return bad(w->c, "%s: Invalid schema: 'type' must be a string or a list of strings", w->path);
+        return bad(w->c, "%s: Invalid schema: 'type' must be a string or a list of strings",
+                   w->path);
     w->totals->n_unions += yyjson_arr_size(type) > 1;
     yyjson_val *one;
     yyjson_arr_iter it = yyjson_arr_iter_with(type);
@@ -169,9 +172,11 @@ static bool check_ref(const struct walk *w, struct str ref)
         return too_complex(w);
     yyjson_val *to = find_definition(w->root, ref, &name);
     if (str_eq(ref, STR("#")))
-        return bad(w->c, "%s: Invalid schema: Circular reference detected in schema definitions: "
-                         "# -> #. Self-referencing or mutually-referencing definitions are not supported.",
-                   w->path);
+        return bad(
+            w->c,
+            "%s: Invalid schema: Circular reference detected in schema definitions: "
+            "# -> #. Self-referencing or mutually-referencing definitions are not supported.",
+            w->path);
     if (!to)
         return bad(w->c, "%s: Invalid schema: unresolved reference '%.*s'", w->path,
                    STR_ARG(((struct str){ref.p, ref.n < 64 ? ref.n : 64})));
@@ -209,7 +214,8 @@ static bool check_node(const struct walk *w, yyjson_val *v)
         return check_types(w, v, type);
     if (has_union || yyjson_obj_get(v, "enum") || yyjson_obj_get(v, "const"))
         return true;
-    return bad(w->c, "%s: Invalid schema: a schema needs 'type', 'enum', 'const', 'anyOf' or '$ref'",
+    return bad(w->c,
+               "%s: Invalid schema: a schema needs 'type', 'enum', 'const', 'anyOf' or '$ref'",
                w->path);
 }
 
@@ -260,9 +266,11 @@ static bool check_definitions(const struct walk *w)
         while ((key = yyjson_obj_iter_next(&it))) {
             struct str name = check_key(key);
             if (reaches(w, yyjson_obj_iter_get_val(key), json_str(key), 0))
-                return bad(w->c, "%s: Invalid schema: Circular reference detected in schema definitions: "
-                                 "%.*s -> %.*s. Self-referencing or mutually-referencing definitions are "
-                                 "not supported.", w->path, STR_ARG(name), STR_ARG(name));
+                return bad(w->c,
+                           "%s: Invalid schema: Circular reference detected in schema definitions: "
+                           "%.*s -> %.*s. Self-referencing or mutually-referencing definitions are "
+                           "not supported.",
+                           w->path, STR_ARG(name), STR_ARG(name));
             if (!check_node(w, yyjson_obj_iter_get_val(key)))
                 return false;
         }
@@ -280,13 +288,17 @@ bool check_schema(struct check *c, const char *path, yyjson_val *schema,
 bool check_schema_totals(struct check *c, const struct schema_totals *totals)
 {
     if (totals->n_unions > UNIONS_MAX)
-        return bad(c, "Schemas contains too many parameters with union types (%zu parameters with type "
-                      "arrays or anyOf). This causes exponential compilation cost. Reduce the number of "
-                      "nullable or union-typed parameters (limit: 16 parameters with unions).",
-                   totals->n_unions);
+        return bad(
+            c,
+            "Schemas contains too many parameters with union types (%zu parameters with type "
+            "arrays or anyOf). This causes exponential compilation cost. Reduce the number of "
+            "nullable or union-typed parameters (limit: 16 parameters with unions).",
+            totals->n_unions);
     if (totals->n_optional > OPTIONAL_MAX)
-        return bad(c, "Schemas contains too many optional parameters (%zu), which would make grammar "
-                      "compilation inefficient. Reduce the number of optional parameters in your tool "
-                      "schemas (limit: 24).", totals->n_optional);
+        return bad(c,
+                   "Schemas contains too many optional parameters (%zu), which would make grammar "
+                   "compilation inefficient. Reduce the number of optional parameters in your tool "
+                   "schemas (limit: 24).",
+                   totals->n_optional);
     return true;
 }

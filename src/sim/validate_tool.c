@@ -14,8 +14,8 @@ static const char custom_keys[] =
 
 /* Tools that Anthropic defines; their types carry a date behind these words. */
 static const char *const server_tools[] = {
-    "web_search_", "web_fetch_", "code_execution_", "bash_", "text_editor_", "computer_",
-    "memory_",     "tool_search_tool_", "mcp_toolset", "advisor_",
+    "web_search_", "web_fetch_", "code_execution_",   "bash_",       "text_editor_",
+    "computer_",   "memory_",    "tool_search_tool_", "mcp_toolset", "advisor_",
 };
 
 static bool name_is_fine(struct str s)
@@ -45,7 +45,8 @@ static bool check_input_schema(struct check *c, const char *path, yyjson_val *sc
         return bad(c, "%s.type: Input should be 'object'", path);
     for (size_t i = 0; i < PX_ARRAY_LEN(combinators); i++)
         if (yyjson_obj_get(schema, combinators[i]))
-            return bad(c, "%s: input_schema does not support oneOf, allOf, or anyOf at the top level",
+            return bad(c,
+                       "%s: input_schema does not support oneOf, allOf, or anyOf at the top level",
                        path);
     return true;
 }
@@ -93,9 +94,11 @@ static bool check_tool(struct check *c, size_t i, yyjson_val *tool, struct schem
     if (!type || str_eq(json_str(type), STR("custom")))
         return check_custom(c, i, tool, totals);
     if (!is_server_tool(json_str(type)))
-        return bad(c, "tools.%zu: Input tag '%.*s' found using 'type' does not match any of the expected "
-                      "tags: 'bash_20250124', 'custom', 'text_editor_20250728', 'web_search_20250305'",
-                   i, STR_ARG(check_key(type)));
+        return bad(
+            c,
+            "tools.%zu: Input tag '%.*s' found using 'type' does not match any of the expected "
+            "tags: 'bash_20250124', 'custom', 'text_editor_20250728', 'web_search_20250305'",
+            i, STR_ARG(check_key(type)));
     return true;
 }
 
@@ -127,8 +130,9 @@ bool check_tools(struct check *c, yyjson_val *tools)
         n_strict += yyjson_is_true(yyjson_obj_get(tool, "strict"));
     }
     if (n_strict > STRICT_TOOLS_MAX)
-        return bad(c, "Too many strict tools (%zu). The maximum number of strict tools supported is 20.",
-                   n_strict);
+        return bad(
+            c, "Too many strict tools (%zu). The maximum number of strict tools supported is 20.",
+            n_strict);
     return check_schema_totals(c, &totals);
 }
 
@@ -169,7 +173,8 @@ bool check_tool_choice(struct check *c, yyjson_val *choice)
                  {"tool", "type name disable_parallel_tool_use"},
                  {"none", "type"}};
     if (!yyjson_is_obj(choice))
-        return bad(c, "tool_choice: Input should be a valid dictionary or object to extract fields from");
+        return bad(
+            c, "tool_choice: Input should be a valid dictionary or object to extract fields from");
     struct str type = json_str(yyjson_obj_get(choice, "type"));
     if (!type.p)
         return bad(c, "tool_choice: Unable to extract tag using discriminator 'type'");
@@ -177,9 +182,11 @@ bool check_tool_choice(struct check *c, yyjson_val *choice)
     while (i < PX_ARRAY_LEN(forms) && !str_eq(type, str_of(forms[i].type)))
         i++;
     if (i == PX_ARRAY_LEN(forms))
-        return bad(c, "tool_choice: Input tag '%.*s' found using 'type' does not match any of the expected "
-                      "tags: 'any', 'auto', 'none', 'tool'",
-                   STR_ARG(check_key(yyjson_obj_get(choice, "type"))));
+        return bad(
+            c,
+            "tool_choice: Input tag '%.*s' found using 'type' does not match any of the expected "
+            "tags: 'any', 'auto', 'none', 'tool'",
+            STR_ARG(check_key(yyjson_obj_get(choice, "type"))));
     char path[32];
     snprintf(path, sizeof(path), "tool_choice.%s", forms[i].type);
     if (!check_keys(c, path, choice, forms[i].keys))

@@ -17,7 +17,7 @@
 
 struct sim {
     struct record *record;
-    struct tls_context *tls; /* NULL = plain */
+    struct tls_context *tls;                  /* NULL = plain */
     char directives[RECORD_DIRECTIVES_BYTES]; /* for every request of /v1/messages */
     uint32_t max_streams;
     int port;

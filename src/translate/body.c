@@ -25,7 +25,7 @@ static void write_cache(struct buf *b, enum cache_ttl ttl)
 static void write_block(struct buf *b, const struct block *block)
 {
     buf_append_z(b, "{\"type\":\"text\",\"text\":");
-    json_write_string(b, block->text);
+    json_write_text(b, block->text); /* from the document, or ours */
     write_cache(b, block->cache);
     buf_append_char(b, '}');
 }

@@ -24,13 +24,15 @@ const char *golden_root(void)
     return root ? root : ".";
 }
 
-struct str golden_read_file(const char *path)
+struct buf golden_read_file(const char *path)
 {
-    FILE *f = fopen(path, "rb");
-    if (!f)
-        fail_msg("cannot open %s", path);
     struct buf b;
     buf_init(&b, FILE_BYTES_MAX);
+    FILE *f = fopen(path, "rb");
+    if (!f) {
+        fail_msg("cannot open %s", path);
+        return b;
+    }
     char *to;
     size_t n = 1;
     while (n > 0 && (to = buf_reserve(&b, 65536))) {
@@ -39,7 +41,7 @@ struct str golden_read_file(const char *path)
     }
     fclose(f);
     assert_false(b.failed);
-    return buf_str(&b);
+    return b;
 }
 
 static void run_case(struct str name, struct str text, void (*run)(const struct golden_case *))
@@ -63,7 +65,8 @@ static void run_case(struct str name, struct str text, void (*run)(const struct 
 
 static size_t run_file(const char *path, void (*run)(const struct golden_case *))
 {
-    struct str file = golden_read_file(path), rest = file, line, name = {0};
+    struct buf file = golden_read_file(path);
+    struct str rest = buf_str(&file), line, name = {0};
     const char *from = NULL;
     size_t cases = 0;
     while (str_split(&rest, '\n', &line)) {
@@ -77,7 +80,7 @@ static size_t run_file(const char *path, void (*run)(const struct golden_case *)
     }
     if (name.n)
         run_case(name, (struct str){from, (size_t)(rest.p - from)}, run);
-    free((char *)(uintptr_t)file.p);
+    buf_done(&file);
     return cases;
 }
 
@@ -93,8 +96,10 @@ size_t golden_run(const char *folder, void (*run)(const struct golden_case *))
     size_t n = 0, cases = 0;
     snprintf(path, sizeof(path), "%s/tests/golden/%s", golden_root(), folder);
     DIR *dir = opendir(path);
-    if (!dir)
+    if (!dir) {
         fail_msg("cannot open %s", path);
+        return 0;
+    }
     for (struct dirent *e; (e = readdir(dir));)
         if (str_ends(str_of(e->d_name), STR(".golden")) && n < FILES_MAX)
             snprintf(names[n++], sizeof(names[0]), "%s", e->d_name);

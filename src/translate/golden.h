@@ -38,8 +38,8 @@ void golden_equal(const struct golden_case *c, const char *what, struct str actu
                   struct str expected);
 /* Appends `json` in its compact form, so that cases may be written with blanks. */
 void golden_compact(const struct golden_case *c, struct str json, struct buf *out);
-/* A whole file; owned by the caller (free .p). Fails the test when it cannot be read. */
-struct str golden_read_file(const char *path);
+/* A whole file; owned by the caller. Fails the test when it cannot be read. */
+struct buf golden_read_file(const char *path);
 /* The folder the sources are in. */
 const char *golden_root(void);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "translate/instant.h"
 #include "json/json.h"
 
 #define MODEL_LIST_BYTES_MAX (4u << 20) /* strings of one list */
@@ -29,35 +30,11 @@ void tr_models_destroy(struct tr_models *m)
     free(m);
 }
 
-/* Days since 1970 of a date in the Gregorian calendar. */
-static int64_t days_of(int64_t y, int64_t m, int64_t d)
-{
-    y -= m <= 2;
-    int64_t era = y / 400, yoe = y % 400;
-    int64_t doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
-    return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
-}
-
-/* Decimal digits at `at`; -1 where there are none. */
-static int64_t digits_at(struct str s, size_t at, size_t n)
-{
-    uint64_t v;
-    if (at + n > s.n || !str_to_u64((struct str){s.p + at, n}, &v))
-        return -1;
-    return (int64_t)v;
-}
-
-/* "2026-10-07T00:00:00Z", or the date alone, in seconds since 1970; 0 for anything else. */
+/* In seconds since 1970; 0 for what is no instant, or one before. */
 static int64_t unix_s_of(struct str s)
 {
-    int64_t y = digits_at(s, 0, 4), m = digits_at(s, 5, 2), d = digits_at(s, 8, 2);
-    if (y < 1970 || m < 1 || m > 12 || d < 1 || d > 31)
-        return 0;
-    int64_t hour = digits_at(s, 11, 2), minute = digits_at(s, 14, 2), second = digits_at(s, 17, 2);
-    int64_t t = days_of(y, m, d) * 86400;
-    if (hour >= 0 && minute >= 0 && second >= 0)
-        t += hour * 3600 + minute * 60 + second;
-    return t;
+    int64_t ms;
+    return instant_parse(s, &ms) && ms > 0 ? ms / 1000 : 0;
 }
 
 /* A capability is {"supported": bool}, a plain bool, or null. */

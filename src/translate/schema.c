@@ -201,6 +201,27 @@ static bool check_closed(struct writer *w, yyjson_val *node)
     return true;
 }
 
+static bool write_properties(struct writer *w, yyjson_val *properties, yyjson_val *required)
+{
+    size_t i, max;
+    yyjson_val *key, *v;
+    buf_append_char(w->out, '{');
+    if (!properties)
+        return buf_append_char(w->out, '}');
+    yyjson_obj_foreach(properties, i, max, key, v)
+    {
+        if (i)
+            buf_append_char(w->out, ',');
+        json_write_string(w->out, json_str(key));
+        buf_append_char(w->out, ':');
+        if (!is_required(required, json_str(key)) && ++w->optionals > OPTIONAL_MAX)
+            return cannot(w, "more than 24 optional properties");
+        if (!write_node(w, v))
+            return false;
+    }
+    return buf_append_char(w->out, '}');
+}
+
 static bool write_object(struct writer *w, yyjson_val *node, bool *is_first)
 {
     yyjson_val *properties = json_get(node, "properties"), *required = json_get(node, "required");
@@ -213,21 +234,8 @@ static bool write_object(struct writer *w, yyjson_val *node, bool *is_first)
     if (!check_closed(w, node))
         return false;
     write_key(w, "properties", is_first);
-    buf_append_char(w->out, '{');
-    size_t i, max;
-    yyjson_val *key, *v;
-    yyjson_obj_foreach(properties, i, max, key, v)
-    {
-        if (i)
-            buf_append_char(w->out, ',');
-        json_write_string(w->out, json_str(key));
-        buf_append_char(w->out, ':');
-        if (!is_required(required, json_str(key)) && ++w->optionals > OPTIONAL_MAX)
-            return cannot(w, "more than 24 optional properties");
-        if (!write_node(w, v))
-            return false;
-    }
-    buf_append_char(w->out, '}');
+    if (!write_properties(w, properties, required))
+        return false;
     if (required) {
         write_key(w, "required", is_first);
         json_write_value(w->out, required);

@@ -4,9 +4,10 @@
  */
 #include "translate/schema_refs.h"
 
-#define DEFS_MAX  512  /* definitions of one schema */
-#define REFS_MAX  5000 /* references in all: each is looked up among the definitions */
-#define CHAIN_MAX 256  /* nodes and references below one another */
+#define DEFS_MAX  512   /* definitions of one schema */
+#define NODES_MAX 50000 /* values in a schema: the walks over it are bounded by this */
+#define REFS_MAX  5000  /* references in all: each is looked up among the definitions */
+#define CHAIN_MAX 256   /* nodes and references below one another */
 
 enum mark { MARK_NEW, MARK_OPEN, MARK_DONE };
 
@@ -14,7 +15,7 @@ struct refs {
     yyjson_val *root;
     yyjson_val *defs[2 * DEFS_MAX]; /* met so far, of both members */
     unsigned char marks[2 * DEFS_MAX];
-    size_t n, refs_n;
+    size_t n, refs_n, nodes_n;
     const char *why;
 };
 
@@ -80,6 +81,8 @@ static bool walk(struct refs *r, yyjson_val *v, size_t depth)
 {
     size_t i, max;
     yyjson_val *key, *item;
+    if (++r->nodes_n > NODES_MAX)
+        return fail(r, "more than 50000 values");
     if (depth > CHAIN_MAX)
         return fail(r, "references nested too deeply");
     yyjson_arr_foreach(v, i, max, item)

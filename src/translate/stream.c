@@ -34,8 +34,8 @@ struct tr_stream {
     enum stop_reason stop;
     const char *service_tier;
     struct buf explanation, category; /* of a refusal */
-    struct buf model;
-    struct api_error *error; /* owned; NULL in TR_FAILED when there was no memory for it */
+    char *model;                      /* NULL until it is known */
+    struct api_error *error;          /* owned; NULL in TR_FAILED when there was no memory for it */
 };
 
 enum event_kind {
@@ -63,7 +63,6 @@ struct tr_stream *tr_stream_create(const struct tr_stream_params *params)
     buf_init(&s->early, EARLY_BYTES_MAX);
     buf_init(&s->explanation, REFUSAL_BYTES_MAX);
     buf_init(&s->category, REFUSAL_BYTES_MAX);
-    buf_init(&s->model, NAME_BYTES_MAX);
     if (!answer_init(&s->answer, params)) {
         tr_stream_destroy(s);
         return NULL;
@@ -80,7 +79,7 @@ void tr_stream_destroy(struct tr_stream *s)
     buf_done(&s->early);
     buf_done(&s->explanation);
     buf_done(&s->category);
-    buf_done(&s->model);
+    free(s->model);
     free(s->error);
     free(s);
 }
@@ -97,8 +96,11 @@ enum tr_state tr_stream_fail(struct tr_stream *s, const struct api_error *why, s
     s->error = malloc(sizeof(*s->error));
     if (s->error)
         *s->error = *why;
+    size_t at = out->len;
     if (s->state == TR_FLOWING)
         chunk_write_error(why, out);
+    if (out->failed)
+        out->len = at; /* half an event is worse than none */
     s->state = TR_FAILED;
     return s->state;
 }
@@ -193,8 +195,11 @@ static enum answer_err begin_message(struct tr_stream *s, yyjson_val *message, s
     if (id.n > NAME_BYTES_MAX || model.n > NAME_BYTES_MAX)
         return ANSWER_MALFORMED;
     s->is_begun = true;
-    if (!buf_append_str(&s->model, model))
+    s->model = calloc(1, model.n + 1);
+    if (!s->model)
         return ANSWER_TOO_LARGE;
+    if (model.n)
+        memcpy(s->model, model.p, model.n);
     return answer_begin(&s->answer, id, model);
 }
 
@@ -229,10 +234,9 @@ static void finish(struct tr_stream *s, struct buf *out)
                              .explanation = buf_str(&s->explanation),
                              .category = buf_str(&s->category),
                              .usage = &s->total};
-    size_t at = out->len;
     enum answer_err err = answer_finish(&s->answer, &end, out, &s->finish);
-    if (s->answer.whole && (err || out->failed))
-        out->len = at; /* half an object is none */
+    if (out->failed)
+        return; /* settle() sees to it */
     check(s, err, out);
     if (!err)
         s->state = TR_DONE;
@@ -383,19 +387,29 @@ static void take_event(struct tr_stream *s, const struct sse_event *event, struc
     yyjson_doc_free(doc);
 }
 
-/* What the caller cannot be given must not look like success. */
-static enum tr_state settle(struct tr_stream *s, struct buf *out)
+/*
+ * Ends a call that began with `from` bytes in `out`. What the caller cannot be given whole must not
+ * look like success: without memory all that this call wrote is taken back, and the stream fails.
+ */
+static enum tr_state settle(struct tr_stream *s, enum tr_state before, size_t from, struct buf *out)
 {
-    if ((out->failed || s->early.failed) && s->state != TR_FAILED) {
-        s->state = TR_WAITING; /* nothing more can be written: no error chunk either */
-        tr_stream_fail(s, &no_memory_error, out);
-    }
-    return s->state;
+    if (!out->failed && !s->early.failed)
+        return s->state;
+    out->len = from;
+    out->failed = false;
+    free(s->error); /* of another failure in the same call, whose chunk was taken back */
+    s->error = NULL;
+    s->state = before;
+    return tr_stream_fail(s, &no_memory_error, out);
 }
 
 enum tr_state tr_stream_feed(struct tr_stream *s, struct str bytes, struct buf *out)
 {
+    if (is_over(s))
+        return s->state;
     struct sse_event event;
+    enum tr_state before = s->state;
+    size_t from = out->len;
     s->has_bytes |= bytes.n > 0;
     while (!is_over(s)) {
         enum sse_result result = sse_next(&s->sse, &bytes, &event);
@@ -406,7 +420,7 @@ enum tr_state tr_stream_feed(struct tr_stream *s, struct str bytes, struct buf *
         else
             fail_with(s, "bad_upstream_response", "An event of the upstream is too large.", out);
     }
-    return settle(s, out);
+    return settle(s, before, from, out);
 }
 
 static void take_whole(struct tr_stream *s, struct str json, yyjson_val *root, struct buf *out)
@@ -429,6 +443,8 @@ enum tr_state tr_stream_feed_message(struct tr_stream *s, struct str json, struc
 {
     if (is_over(s))
         return s->state;
+    enum tr_state before = s->state;
+    size_t from = out->len;
     struct json_error json_error;
     yyjson_doc *doc = json_parse(json, &json_error);
     if (doc)
@@ -436,13 +452,15 @@ enum tr_state tr_stream_feed_message(struct tr_stream *s, struct str json, struc
     else
         fail_malformed(s, out);
     yyjson_doc_free(doc);
-    return settle(s, out);
+    return settle(s, before, from, out);
 }
 
 enum tr_state tr_stream_end(struct tr_stream *s, struct buf *out)
 {
     if (is_over(s))
         return s->state;
+    enum tr_state before = s->state;
+    size_t from = out->len;
     if (s->is_begun && s->stop != STOP_NONE)
         finish(s, out);
     else if (!s->is_begun && s->has_bytes)
@@ -450,7 +468,7 @@ enum tr_state tr_stream_end(struct tr_stream *s, struct buf *out)
     else
         fail_with(s, "upstream_disconnected",
                   "The upstream closed the connection before the answer was complete.", out);
-    return settle(s, out);
+    return settle(s, before, from, out);
 }
 
 enum tr_state tr_stream_state(const struct tr_stream *s)
@@ -470,7 +488,7 @@ const struct tr_usage *tr_stream_usage(const struct tr_stream *s)
 
 struct str tr_stream_model(const struct tr_stream *s)
 {
-    return buf_str(&s->model);
+    return str_of(s->model);
 }
 
 struct str tr_stream_finish_reason(const struct tr_stream *s)

@@ -14,7 +14,7 @@
 /* What Anthropic said, wherever it said it; borrows from the parsed body. */
 struct said {
     int status;
-    bool is_in_stream; /* it has no status of its own */
+    bool is_in_stream;              /* it has no status of its own */
     struct str type, message, code; /* empty where nothing was said */
 };
 

@@ -552,6 +552,7 @@ static void test_burst_is_no_storm(void **state)
         probe_start(&p[i], &f.world, "/", STR("{}"));
     run_until(&f.world, all_sent, &f);
     assert_true(is_dialing_bounded);
+    assert_int_equal(f.world.upstream->dial_window, POOL_DIALS_MAX); /* it grew */
     assert_int_equal(f.server.n_peers, 300);
     for (size_t i = 0; i < PX_ARRAY_LEN(p); i++) {
         upstream_cancel(p[i].call);
@@ -744,6 +745,35 @@ static void test_answer_before_the_body_is_sent(void **state)
     probe_start(&p, &f.world, "/", (struct str){early_body, BIG_BYTES});
     run_until(&f.world, probe_is_over, &p);
     assert_answer(&p, 413, "big");
+    assert_int_equal(upstream_stats(f.world.upstream).connections, 0);
+    probe_done(&p);
+    finish(&f);
+}
+
+static void answer_head_early(struct h1_peer *p, struct str text)
+{
+    (void)text;
+    peer_say(p, "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nabc");
+}
+
+/* The server goes on reading after its answer began: what is sent must not come from the body. */
+static void test_head_before_the_body_is_sent(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct probe p = {.in_head = release_body};
+    early_body = calloc(1, BIG_BYTES);
+    assert_non_null(early_body);
+    begin(&f, answer_head_early);
+    f.server.answers_heads = true;
+    world_connect(&f.world);
+    probe_start(&p, &f.world, "/", (struct str){early_body, BIG_BYTES});
+    run_until(&f.world, has_data, &p);
+    run_for(&f.world, 50);
+    assert_true(f.server.peers->in.len < BIG_BYTES);
+    peer_say(f.server.peers, "defg");
+    run_until(&f.world, probe_is_over, &p);
+    assert_answer(&p, 200, "abcdefg");
     assert_int_equal(upstream_stats(f.world.upstream).connections, 0);
     probe_done(&p);
     finish(&f);
@@ -1022,6 +1052,7 @@ int main(void)
         cmocka_unit_test(test_big_upload_to_a_slow_reader),
         cmocka_unit_test(test_answer_before_the_body_is_sent),
         cmocka_unit_test(test_answer_and_reset_before_the_body_is_sent),
+        cmocka_unit_test(test_head_before_the_body_is_sent),
         cmocka_unit_test(test_paused_reader),
         cmocka_unit_test(test_paused_over_the_end),
         cmocka_unit_test(test_cancel_in_callbacks),

@@ -190,6 +190,36 @@ static void test_answer_before_the_body_is_sent(void **state)
     finish(&f);
 }
 
+static void answer_head_early(struct h2_test_stream *s)
+{
+    if (!s->is_whole)
+        stream_answer(s, 200, 3, true);
+}
+
+/* The server goes on reading after its answer began: what is sent must not come from the body. */
+static void test_head_before_the_body_is_sent(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct probe p = {.in_head = release_body};
+    early_body = calloc(1, BIG_BYTES);
+    assert_non_null(early_body);
+    begin(&f, answer_head_early);
+    world_connect(&f.world);
+    probe_start(&p, &f.world, "/early", (struct str){early_body, BIG_BYTES});
+    run_until(&f.world, has_data, &p);
+    run_for(&f.world, 50);
+    struct h2_test_stream *s = h2_server_find(&f.server, "/early");
+    assert_false(s->is_whole);
+    stream_go_on(s, 4);
+    run_until(&f.world, probe_is_over, &p);
+    assert_answer(&p, 200, "yyyyyyy");
+    run_for(&f.world, 20);
+    assert_true(s->is_closed);
+    probe_done(&p);
+    finish(&f);
+}
+
 /* Many at once ------------------------------------------------------------------------------ */
 
 static int n_expected;
@@ -273,6 +303,51 @@ static void test_bounded_connections(void **state)
     for (struct h2_peer *peer = f.server.peers; peer; peer = peer->next)
         assert_in_range(peer->max_open, 1, 10);
     assert_int_equal(upstream_stats(f.world.upstream).calls, 0);
+    finish(&f);
+}
+
+static struct probe chain[200];
+static size_t n_chain;
+
+static void start_next(struct probe *p)
+{
+    if (n_chain == PX_ARRAY_LEN(chain))
+        return;
+    struct upstream_request r = {.method = STR("GET"), .path = STR("/"), .idle_timeout_ms = 4000};
+    struct probe *next = &chain[n_chain++];
+    *next = (struct probe){.in_end = start_next};
+    probe_start_with(next, p->world, &r);
+}
+
+static bool chain_is_over(void *arg)
+{
+    (void)arg;
+    struct probes all = {chain, n_chain};
+    return n_chain == PX_ARRAY_LEN(chain) && probes_are_over(&all);
+}
+
+/* As many calls as one connection takes, each followed by the next: no second one is dialled. */
+static void test_full_connection_is_enough(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct probe seed = {0};
+    begin(&f, answer_thousand);
+    f.server.max_concurrent = 10;
+    world_connect(&f.world);
+    seed.world = &f.world;
+    n_chain = 0;
+    start_next(&seed);
+    run_until(&f.world, probe_is_over, &chain[0]); /* the limit is known from here on */
+    for (int i = 1; i < 10; i++)
+        start_next(&seed);
+    run_until(&f.world, chain_is_over, NULL);
+    for (size_t i = 0; i < n_chain; i++) {
+        assert_whole(&chain[i], 1000);
+        probe_done(&chain[i]);
+    }
+    assert_int_equal(f.server.n_peers, 1);
+    assert_int_equal(f.server.peers->max_open, 10);
     finish(&f);
 }
 
@@ -1033,7 +1108,9 @@ int main(void)
         cmocka_unit_test(test_no_bodies),
         cmocka_unit_test(test_big_upload),
         cmocka_unit_test(test_answer_before_the_body_is_sent),
+        cmocka_unit_test(test_head_before_the_body_is_sent),
         cmocka_unit_test(test_burst_on_one_connection),
+        cmocka_unit_test(test_full_connection_is_enough),
         cmocka_unit_test(test_server_limit_makes_connections),
         cmocka_unit_test(test_bounded_connections),
         cmocka_unit_test(test_small_limit),

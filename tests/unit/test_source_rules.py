@@ -98,8 +98,11 @@ class SourceRules(unittest.TestCase):
         self.check(complaints)
 
     def test_each_third_party_header_has_one_owner(self):
+        """Tests are free: a peer that breaks the rules of a protocol needs its bare library."""
         complaints = []
         for path, folder, text in sources():
+            if os.path.basename(path).startswith('test_'):
+                continue
             for match in INCLUDE.finditer(text):
                 for header, owner in OWNER.items():
                     if match.group(2).startswith(header) and folder != owner:

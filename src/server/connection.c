@@ -427,7 +427,11 @@ void connection_drain(struct connection *c, bool now)
 {
     if (now && c->request)
         request_end_from_outside(c->request, END_SHUTDOWN, NULL);
-    if (now || c->state == CONN_IDLE)
+    if (now)
+        connection_drop(c);
+    else if (c->state == CONN_IDLE && connection_waiting(c) > 0)
+        close_when_flushed(c);
+    else if (c->state == CONN_IDLE)
         connection_drop(c);
 }
 

@@ -224,7 +224,6 @@ void server_run(struct server *s)
 {
     if (s->n_running > 0)
         loop_run(s->loop);
-    log_line(LOG_INFO, "stopped", LOG_I("port", s->port));
 }
 
 void server_destroy(struct server *s)

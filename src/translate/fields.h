@@ -17,6 +17,8 @@ field_rule cache_read_options, cache_read_retention, cache_read_key, cache_read_
  * `prompt_cache_breakpoint`. `path` names the object that may hold one.
  */
 bool cache_has_marker(yyjson_val *holder);
+/* Whether a member of this name is one. */
+bool cache_is_marker(struct str name);
 bool cache_read_marker(struct translation *t, const char *path, yyjson_val *holder,
                        enum cache_ttl *ret);
 

@@ -4,6 +4,7 @@
  */
 #include "translate/request.h"
 
+#include "translate/block.h"
 #include "translate/translation.h"
 
 /* Members and quotes that the upstream's form has beyond the client's text. */
@@ -42,8 +43,8 @@ static int64_t estimate(const struct translation *t)
     const struct turn *turn = t->turns;
     for (;;) {
         for (const struct block *b = blocks->first; b; b = b->next) {
-            bytes += b->text.n;
             tokens += PER_BLOCK;
+            block_weigh(b, &bytes, &tokens);
         }
         if (!turn)
             break;

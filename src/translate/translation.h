@@ -20,11 +20,26 @@ enum field {
 /* How long a prompt cache marker asks for. */
 enum cache_ttl { CACHE_NONE, CACHE_5M, CACHE_1H };
 
-/* A text block of the upstream request. */
+enum block_kind {
+    BLOCK_TEXT,
+    BLOCK_VALUE, /* Anthropic's own, as the client wrote it */
+    BLOCK_MEDIA,
+    BLOCK_TOOL_USE,
+    BLOCK_TOOL_RESULT,
+};
+
+/* A block of the upstream request; block.h has what the kinds hold. */
 struct block {
     struct block *next;
-    struct str text;
+    enum block_kind kind;
     enum cache_ttl cache;
+    union {
+        struct str text;
+        yyjson_val *value;
+        const struct media *media;
+        struct tool_use *tool_use;
+        const struct tool_result *tool_result;
+    };
 };
 
 struct blocks {
@@ -38,6 +53,14 @@ struct turn {
     struct turn *next;
     enum turn_role role;
     struct blocks blocks;
+    struct block *before_call; /* an assistant's: the last block in front of the first tool_use */
+    bool has_call;             /* an assistant's: it holds a tool_use */
+};
+
+/* Images and documents of the request so far: the upstream limits how many, and their size. */
+struct media_count {
+    size_t images, all;
+    const char *wide_path; /* of the first image that is too large among many; NULL = none */
 };
 
 /* What the client asked of prompt caching. */
@@ -78,8 +101,11 @@ struct translation {
 
     struct blocks system;
     struct turn *turns, *last_turn;
-    bool has_assistant;
-    bool is_prefill; /* the last turn is an assistant's, for the model to continue */
+    bool has_assistant; /* or what tools answered: a conversation that goes on */
+    bool is_prefill;    /* the last turn is an assistant's, for the model to continue */
+
+    struct tool_history *tool_history; /* while the messages are read */
+    struct media_count media;
 
     struct cache_wish cache;
     enum cache_ttl auto_cache;     /* the top-level marker */
@@ -117,8 +143,18 @@ bool ignore_member(struct translation *t, const char *parent, const char *parent
 bool modify_param(struct translation *t, const char *code, const char *param, const char *format,
                   ...) PX_PRINTF(4, 5);
 
-/* False without memory. */
+/*
+ * A repair: `what` was done to the client's messages, listed as "messages(what)" or, in strict
+ * mode, refused with the path, which repair_path makes.
+ */
+bool repair(struct translation *t, const char *what, const char *path);
+/* path_of in strict mode; else "": there may be a million repairs, of which few are listed. */
+const char *repair_path(struct translation *t, const char *format, ...) PX_PRINTF(2, 3);
+
+/* Adds a text block. False without memory. */
 bool blocks_add(struct translation *t, struct blocks *to, struct str text, enum cache_ttl cache);
+/* Adds a block of another kind, for the caller to fill. NULL without memory. */
+struct block *blocks_add_kind(struct translation *t, struct blocks *to, enum block_kind kind);
 /* Moves all of `from` behind `to`; `from` is empty then. */
 void blocks_move(struct blocks *to, struct blocks *from);
 

@@ -79,6 +79,7 @@ static struct tr_policy policy_of(const struct config *c)
         .temperature = c->model_temperature,
         .version = (enum tr_version)c->anthropic_version,
         .cache = (enum tr_cache)c->prompt_cache,
+        .eager_tool_input = c->eager_tool_input,
         .strict = c->strict,
     };
 }

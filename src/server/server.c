@@ -43,6 +43,7 @@ static void init_policy(struct tr_policy *p, const struct config *c)
         .temperature = c->model_temperature,
         .version = (enum tr_version)c->anthropic_version,
         .cache = (enum tr_cache)c->prompt_cache,
+        .eager_tool_input = c->eager_tool_input,
         .strict = c->strict,
     };
 }

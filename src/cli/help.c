@@ -89,6 +89,8 @@ static const struct {
             "  --host HOST          address to listen on (127.0.0.1)\n"
             "  --cert FILE --key FILE  serve TLS, and HTTP/2 by ALPN, with this PEM pair\n"
             "  --workers N          threads (1)\n"
+            "  --max-streams N      open at once on an HTTP/2 connection (250)\n"
+            "  --directives TEXT    for every message, as in \"gap=20ms\" (none)\n"
             "\n"
             "Prints one line once it serves: listening on http://127.0.0.1:PORT\n"},
 };

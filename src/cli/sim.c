@@ -12,8 +12,9 @@
 #include "cli/setup.h"
 
 #define WORKERS_MAX 64
+#define STREAMS_MAX 100000 /* on one HTTP/2 connection */
 
-enum { HOST, PORT, CERT, KEY, WORKERS, FLAGS };
+enum { HOST, PORT, CERT, KEY, WORKERS, STREAMS, DIRECTIVES, FLAGS };
 
 /* SIGTERM and SIGINT are blocked before the simulator's threads start, which inherit that: only
  * the sigwait below gets them. */
@@ -53,6 +54,8 @@ int cli_sim(int argc, char **argv)
         [CERT] = {.name = "cert", .kind = OWN_FLAG_TEXT},
         [KEY] = {.name = "key", .kind = OWN_FLAG_TEXT},
         [WORKERS] = {.name = "workers", .kind = OWN_FLAG_NUMBER, .high = WORKERS_MAX, .number = 1},
+        [STREAMS] = {.name = "max-streams", .kind = OWN_FLAG_NUMBER, .high = STREAMS_MAX},
+        [DIRECTIVES] = {.name = "directives", .kind = OWN_FLAG_TEXT},
     };
     if (!own_flags_take(&argc, argv, flags, FLAGS) || !own_flags_expect_none(argc, argv, "sim"))
         return CLI_USAGE;
@@ -66,6 +69,8 @@ int cli_sim(int argc, char **argv)
         .cert_file = flags[CERT].text,
         .key_file = flags[KEY].text,
         .workers = flags[WORKERS].number > 0 ? (int)flags[WORKERS].number : 1,
+        .max_streams = (int)flags[STREAMS].number,
+        .directives = flags[DIRECTIVES].text,
     };
     setup_process();
     return run(&options);

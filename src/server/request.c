@@ -202,6 +202,7 @@ static enum go step_authenticate(struct request *r)
     enum auth_result result = AUTH_OK;
     if (r->route->needs_key)
         result = auth_check(r->worker->shared->proxy_key, r->sent_head);
+    r->sent_head = NULL; /* the parser forgets it soon */
     switch (result) {
     case AUTH_OK:
         r->is_authenticated = r->route->needs_key;
@@ -226,8 +227,8 @@ static enum go end_too_large(struct request *r)
 
 static enum go step_read(struct request *r)
 {
-    if (r->is_body_read)
-        return GO_ON;
+    if (r->is_body_read || r->route->id != ROUTE_CHAT)
+        return GO_ON; /* a body that nobody asked for is the connection's to throw away */
     if (r->head.content_length > r->worker->shared->config->max_body_bytes)
         return end_too_large(r);
     if (r->head.expects_continue && (r->head.is_chunked || r->head.content_length > 0))

@@ -90,7 +90,7 @@ static const struct channel_callbacks callbacks = {on_open, on_data, on_drain, o
 /* Whether the client sits on this machine: only then it may look at what others sent. */
 static bool peer_is_loopback(int fd)
 {
-    struct sockaddr_storage sa;
+    struct sockaddr_storage sa = {0};
     socklen_t n = sizeof(sa);
     if (getpeername(fd, (struct sockaddr *)&sa, &n) != 0)
         return false;

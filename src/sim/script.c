@@ -397,6 +397,8 @@ bool script_build(struct script *s, const struct prompt *p, struct directives *d
         return sim_error_bad(err, a, "sim: too many blocks");
     s->blocks = arena_alloc(a, n_blocks * sizeof(*s->blocks));
     yyjson_val *format = json_get(json_get(root, "output_config"), "format");
+    if (!format)
+        format = json_get(root, "output_format"); /* as the beta named it */
     struct str answer = answer_text(p, s->d, json_get(format, "schema"), a);
     if (!s->blocks || !s->id.p || !answer.p)
         return sim_error_set(err, a, 500, "Internal server error");

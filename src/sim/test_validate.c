@@ -217,6 +217,12 @@ static void checks_turns(void **state)
          "role 'system' is not supported on this model"},
         {NEW, TURNS("claude-opus-5", "{\"role\":\"system\",\"content\":\"be brief\"}," USER),
          "messages.0: role 'system' must immediately follow a user turn"},
+        {NEW,
+         TURNS("claude-opus-5", USER
+               ",{\"role\":\"assistant\",\"content\":[{\"type\":\"server_tool_use\",\"id\":\"s\","
+               "\"name\":\"web_search\",\"input\":{}},{\"type\":\"web_search_tool_result\",\"tool_"
+               "use_id\":\"s\",\"content\":[]}]},{\"role\":\"system\",\"content\":\"x\"}"),
+         NULL},
         {NEW, TURNS("claude-opus-5", "{\"role\":\"tool\",\"content\":\"x\"}"),
          "messages: Unexpected role \"tool\""},
         {NEW, TURNS("claude-opus-5", "{\"role\":\"user\",\"content\":\"\"}"),

@@ -236,6 +236,27 @@ static bool field_thinking(struct check *c, const char *name, yyjson_val *v)
                name, STR_ARG(check_key(yyjson_obj_get(v, "type"))));
 }
 
+static bool check_format(struct check *c, const char *path, yyjson_val *format)
+{
+    char where[64];
+    snprintf(where, sizeof(where), "%s.type", path);
+    if (!check_choice(c, where, yyjson_obj_get(format, "type"), "json_schema") ||
+        !check_keys(c, path, format, "type schema"))
+        return false;
+    snprintf(where, sizeof(where), "%s.schema", path);
+    yyjson_val *schema = yyjson_obj_get(format, "schema");
+    if (!schema)
+        return bad(c, "%s: Field required", where);
+    struct schema_totals totals = {0};
+    return check_schema(c, where, schema, &totals) && check_schema_totals(c, &totals);
+}
+
+/* The name of output_config.format while it was a beta. */
+static bool field_output_format(struct check *c, const char *name, yyjson_val *v)
+{
+    return check_format(c, name, v);
+}
+
 static bool field_output_config(struct check *c, const char *name, yyjson_val *v)
 {
     if (!yyjson_is_obj(v))
@@ -245,18 +266,7 @@ static bool field_output_config(struct check *c, const char *name, yyjson_val *v
     yyjson_val *effort = json_get(v, "effort"), *format = json_get(v, "format");
     if (effort && !check_choice(c, "output_config.effort", effort, "low medium high xhigh max"))
         return false;
-    if (!format)
-        return true;
-    if (!check_choice(c, "output_config.format.type", yyjson_obj_get(format, "type"),
-                      "json_schema") ||
-        !check_keys(c, "output_config.format", format, "type schema"))
-        return false;
-    yyjson_val *schema = yyjson_obj_get(format, "schema");
-    if (!schema)
-        return bad(c, "output_config.format.schema: Field required");
-    struct schema_totals totals = {0};
-    return check_schema(c, "output_config.format.schema", schema, &totals) &&
-           check_schema_totals(c, &totals);
+    return !format || check_format(c, "output_config.format", format);
 }
 
 static bool field_tools(struct check *c, const char *name, yyjson_val *v)
@@ -310,6 +320,7 @@ static const struct field fields[] = {
     {"context_management", FOR_COUNT | NEEDS_BETA, field_any},
     {"fallbacks", NEEDS_BETA, field_any},
     {"mcp_servers", FOR_COUNT | NEEDS_BETA, field_any},
+    {"output_format", FOR_COUNT | NEEDS_BETA, field_output_format},
 };
 
 static const struct field *find_field(const struct check *c, struct str name)

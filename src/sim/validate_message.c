@@ -47,15 +47,25 @@ static bool check_content(struct check *c, size_t i, yyjson_val *content, struct
     return true;
 }
 
+/* Text; with a beta header also blocks that add and withdraw tools. */
 static bool check_system_message(struct check *c, size_t i, yyjson_val *content)
 {
+    if (yyjson_is_str(content) || yyjson_arr_size(content) == 0)
+        return check_content(c, i, content, STR("user"), false);
     yyjson_val *block;
     yyjson_arr_iter it = yyjson_arr_iter_with(content);
-    for (size_t k = 0; (block = yyjson_arr_iter_next(&it)); k++)
-        if (!str_eq(json_str(yyjson_obj_get(block, "type")), STR("text")))
-            return bad(c, "messages.%zu.content.%zu: only text blocks may be in `system` messages",
-                       i, k);
-    return check_content(c, i, content, STR("user"), false);
+    for (size_t k = 0; (block = yyjson_arr_iter_next(&it)); k++) {
+        struct str type = json_str(yyjson_obj_get(block, "type"));
+        char path[64];
+        snprintf(path, sizeof(path), "messages.%zu.content.%zu", i, k);
+        if (c->has_beta && is_in_list("tool_addition tool_removal", type))
+            continue;
+        if (!str_eq(type, STR("text")))
+            return bad(c, "%s: only text blocks may be in `system` messages", path);
+        if (!check_block(c, path, block, STR("user")))
+            return false;
+    }
+    return true;
 }
 
 static bool check_message(struct check *c, size_t i, yyjson_val *message, bool is_last)
@@ -216,23 +226,29 @@ static bool take_user(struct check *c, struct turn *t, size_t i, yyjson_val *mes
     return !t->has_other_content || all_answered(t) || unanswered(c, t);
 }
 
+static yyjson_val *last_block(yyjson_val *message)
+{
+    return yyjson_arr_get_last(yyjson_obj_get(message, "content"));
+}
+
+/* An assistant turn that a server's tool has answered: a system message may follow it. */
+static bool ends_in_server_result(yyjson_val *message)
+{
+    return str_ends(json_str(yyjson_obj_get(last_block(message), "type")), STR("_tool_result"));
+}
+
 /* A system message stands behind a user turn, and in front of an assistant turn or at the end. */
 static bool check_system_place(struct check *c, size_t i, yyjson_val *before, yyjson_val *after)
 {
     if (!c->model->cls->takes_system_role)
         return bad(c, "role 'system' is not supported on this model");
-    if (!before || is_role(before, "assistant"))
+    if (!before || (is_role(before, "assistant") && !ends_in_server_result(before)))
         return bad(c, "messages.%zu: role 'system' must immediately follow a user turn", i);
     if (after && is_role(after, "user"))
         return bad(
             c, "messages.%zu: role 'system' must precede an assistant turn or end the conversation",
             i);
     return true;
-}
-
-static yyjson_val *last_block(yyjson_val *message)
-{
-    return yyjson_arr_get_last(yyjson_obj_get(message, "content"));
 }
 
 static struct str last_text(yyjson_val *message)

@@ -384,3 +384,51 @@ struct h2_test_stream *h2_server_find(struct h2_server *s, const char *path_end)
                 return t;
     return NULL;
 }
+
+void h2_begin(struct h2_fixture *f, void (*on_request)(struct h2_test_stream *s))
+{
+    world_init(&f->world);
+    h2_server_start(&f->server, &f->world, CERT_GOOD, on_request);
+}
+
+void h2_finish(struct h2_fixture *f)
+{
+    upstream_destroy(f->world.upstream);
+    f->world.upstream = NULL;
+    run_for(&f->world, 1);
+    h2_server_stop(&f->server);
+    world_done(&f->world);
+}
+
+/* Ready answers ----------------------------------------------------------------------------- */
+
+void say_nothing(struct h2_test_stream *s)
+{
+    (void)s;
+}
+
+void answer_whole(struct h2_test_stream *s)
+{
+    if (s->is_whole)
+        stream_answer(s, 200, 5, false);
+}
+
+void answer_thousand(struct h2_test_stream *s)
+{
+    stream_answer(s, 200, 1000, false);
+}
+
+void answer_part(struct h2_test_stream *s)
+{
+    if (s->is_whole)
+        stream_answer(s, 200, 100, true);
+}
+
+void assert_whole(const struct probe *p, size_t n)
+{
+    if (p->n_fails)
+        fail_msg("failed: %d %s", (int)p->why, p->detail);
+    assert_int_equal(p->n_ends, 1);
+    assert_int_equal(p->status, 200);
+    assert_int_equal(p->body_bytes, n);
+}

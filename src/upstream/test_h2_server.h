@@ -52,6 +52,25 @@ struct h2_server {
     void (*on_request)(struct h2_test_stream *s);
 };
 
+/* A world and its server. */
+struct h2_fixture {
+    struct world world;
+    struct h2_server server;
+};
+void h2_begin(struct h2_fixture *f, void (*on_request)(struct h2_test_stream *s));
+void h2_finish(struct h2_fixture *f);
+
+/* Ready answers. */
+void say_nothing(struct h2_test_stream *s);
+void answer_whole(struct h2_test_stream *s);    /* five bytes, to a whole request */
+void answer_thousand(struct h2_test_stream *s); /* a thousand, at the head */
+void answer_part(struct h2_test_stream *s);     /* a hundred, and then nothing */
+/* Ended with status 200 and `n` bytes. */
+void assert_whole(const struct probe *p, size_t n);
+
+/* Error codes of RFC 9113, section 7. */
+enum { H2_NO_ERROR = 0, H2_INTERNAL_ERROR = 2, H2_REFUSED_STREAM = 7, H2_CANCEL = 8 };
+
 enum cert_kind { CERT_GOOD, CERT_EXPIRED, CERT_OTHER_NAME };
 /* Path of a PEM file with certificate and key for "localhost", made by the openssl command. */
 const char *cert_path(enum cert_kind kind);

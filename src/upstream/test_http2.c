@@ -1,7 +1,6 @@
 /*
- * Calls over HTTP/2 and TLS against a server that behaves and misbehaves as each test says:
- * multiplexing within the server's limit, refusals and goodbyes, silence, flow control,
- * cancelling, certificates.
+ * Calls over HTTP/2 and TLS: messages, multiplexing within the server's limit, refusals and
+ * goodbyes, certificates, and HTTP/1.1 where the server knows nothing else.
  */
 #include "upstream/test_h2_server.h"
 
@@ -12,64 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "upstream/call.h"
-#include "upstream/connection.h"
-
-/* Error codes of RFC 9113, section 7. */
-enum { H2_NO_ERROR = 0, H2_INTERNAL_ERROR = 2, H2_REFUSED_STREAM = 7, H2_CANCEL = 8 };
-
-struct fixture {
-    struct world world;
-    struct h2_server server;
-};
-
-static void begin(struct fixture *f, void (*on_request)(struct h2_test_stream *s))
-{
-    world_init(&f->world);
-    h2_server_start(&f->server, &f->world, CERT_GOOD, on_request);
-}
-
-static void finish(struct fixture *f)
-{
-    upstream_destroy(f->world.upstream);
-    f->world.upstream = NULL;
-    run_for(&f->world, 1);
-    h2_server_stop(&f->server);
-    world_done(&f->world);
-}
-
-static void call_once(struct fixture *f, struct probe *p)
-{
-    *p = (struct probe){0};
-    probe_start(p, &f->world, "/v1/messages", STR("{}"));
-    run_until(&f->world, probe_is_over, p);
-}
-
-static void assert_whole(const struct probe *p, size_t n)
-{
-    if (p->n_fails)
-        fail_msg("failed: %d %s", (int)p->why, p->detail);
-    assert_int_equal(p->n_ends, 1);
-    assert_int_equal(p->status, 200);
-    assert_int_equal(p->body_bytes, n);
-}
-
-static void say_nothing(struct h2_test_stream *s)
-{
-    (void)s;
-}
-
-static void answer_whole(struct h2_test_stream *s)
-{
-    if (s->is_whole)
-        stream_answer(s, 200, 5, false);
-}
-
-static bool has_data(void *arg)
-{
-    const struct probe *p = arg;
-    return p->n_data > 0;
-}
+#include "upstream/pool.h"
 
 /* Messages ---------------------------------------------------------------------------------- */
 
@@ -85,11 +27,11 @@ static void answer_with_everything(struct h2_test_stream *s)
 static void test_one_call(void **state)
 {
     (void)state;
-    struct fixture f;
+    struct h2_fixture f;
     struct probe p;
-    begin(&f, answer_with_everything);
+    h2_begin(&f, answer_with_everything);
     world_connect(&f.world);
-    call_once(&f, &p);
+    call_once(&f.world, &p);
     assert_answer(&p, 200, "yyyyy");
     assert_string_equal(p.headers, "content-type: text/event-stream\n");
     struct h2_test_stream *s = h2_server_find(&f.server, ":path: /pre/fix/v1/messages");
@@ -103,11 +45,11 @@ static void test_one_call(void **state)
     assert_string_equal(s->headers, expected);
     assert_int_equal(s->body_bytes, 2);
     probe_done(&p);
-    call_once(&f, &p);
+    call_once(&f.world, &p);
     assert_answer(&p, 200, "yyyyy");
     probe_done(&p);
     assert_int_equal(f.server.n_peers, 1);
-    finish(&f);
+    h2_finish(&f);
 }
 
 static void answer_without_body(struct h2_test_stream *s)
@@ -118,9 +60,9 @@ static void answer_without_body(struct h2_test_stream *s)
 static void test_no_bodies(void **state)
 {
     (void)state;
-    struct fixture f;
+    struct h2_fixture f;
     struct probe p = {0};
-    begin(&f, answer_without_body);
+    h2_begin(&f, answer_without_body);
     world_connect(&f.world);
     struct upstream_request r = {
         .method = STR("GET"), .path = STR("/v1/models"), .idle_timeout_ms = 1000};
@@ -128,19 +70,17 @@ static void test_no_bodies(void **state)
     run_until(&f.world, probe_is_over, &p);
     assert_answer(&p, 529, "");
     probe_done(&p);
-    finish(&f);
+    h2_finish(&f);
 }
-
-#define BIG_BYTES (32u * 1024 * 1024)
 
 static void test_big_upload(void **state)
 {
     (void)state;
-    struct fixture f;
+    struct h2_fixture f;
     struct probe p = {0};
     char *body = calloc(1, BIG_BYTES);
     assert_non_null(body);
-    begin(&f, answer_whole);
+    h2_begin(&f, answer_whole);
     world_connect(&f.world);
     probe_start(&p, &f.world, "/big", (struct str){body, BIG_BYTES});
     run_until(&f.world, probe_is_over, &p);
@@ -148,7 +88,7 @@ static void test_big_upload(void **state)
     assert_int_equal(h2_server_find(&f.server, "/big")->body_bytes, BIG_BYTES);
     probe_done(&p);
     free(body);
-    finish(&f);
+    h2_finish(&f);
 }
 
 static char *early_body;
@@ -170,11 +110,11 @@ static void answer_early(struct h2_test_stream *s)
 static void test_answer_before_the_body_is_sent(void **state)
 {
     (void)state;
-    struct fixture f;
+    struct h2_fixture f;
     struct probe p = {.in_head = release_body}, next;
     early_body = calloc(1, BIG_BYTES);
     assert_non_null(early_body);
-    begin(&f, answer_early);
+    h2_begin(&f, answer_early);
     world_connect(&f.world);
     probe_start(&p, &f.world, "/", (struct str){early_body, BIG_BYTES});
     run_until(&f.world, probe_is_over, &p);
@@ -183,11 +123,11 @@ static void test_answer_before_the_body_is_sent(void **state)
     assert_true(f.server.peers->streams->is_closed);
     probe_done(&p);
     f.server.on_request = answer_whole;
-    call_once(&f, &next);
+    call_once(&f.world, &next);
     assert_whole(&next, 5);
     probe_done(&next);
     assert_int_equal(f.server.n_peers, 1);
-    finish(&f);
+    h2_finish(&f);
 }
 
 static void answer_head_early(struct h2_test_stream *s)
@@ -200,14 +140,14 @@ static void answer_head_early(struct h2_test_stream *s)
 static void test_head_before_the_body_is_sent(void **state)
 {
     (void)state;
-    struct fixture f;
+    struct h2_fixture f;
     struct probe p = {.in_head = release_body};
     early_body = calloc(1, BIG_BYTES);
     assert_non_null(early_body);
-    begin(&f, answer_head_early);
+    h2_begin(&f, answer_head_early);
     world_connect(&f.world);
     probe_start(&p, &f.world, "/early", (struct str){early_body, BIG_BYTES});
-    run_until(&f.world, has_data, &p);
+    run_until(&f.world, probe_has_data, &p);
     run_for(&f.world, 50);
     struct h2_test_stream *s = h2_server_find(&f.server, "/early");
     assert_false(s->is_whole);
@@ -217,7 +157,7 @@ static void test_head_before_the_body_is_sent(void **state)
     run_for(&f.world, 20);
     assert_true(s->is_closed);
     probe_done(&p);
-    finish(&f);
+    h2_finish(&f);
 }
 
 /* Many at once ------------------------------------------------------------------------------ */
@@ -237,7 +177,7 @@ static void answer_together(struct h2_test_stream *s)
             }
 }
 
-static void run_many(struct fixture *f, struct probe *p, size_t n)
+static void run_many(struct h2_fixture *f, struct probe *p, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         struct upstream_request r = {
@@ -257,44 +197,39 @@ static void test_burst_on_one_connection(void **state)
 {
     (void)state;
     static struct probe p[300];
-    struct fixture f;
+    struct h2_fixture f;
     n_expected = 300;
-    begin(&f, answer_together);
+    h2_begin(&f, answer_together);
     world_connect(&f.world);
     run_many(&f, p, PX_ARRAY_LEN(p));
     assert_int_equal(f.server.n_peers, 1);
     assert_int_equal(f.server.n_requests, 300);
     assert_int_equal(f.server.peers->max_open, 300);
-    finish(&f);
+    h2_finish(&f);
 }
 
 static void test_server_limit_makes_connections(void **state)
 {
     (void)state;
     static struct probe p[50];
-    struct fixture f;
+    struct h2_fixture f;
     n_expected = 50;
-    begin(&f, answer_together);
+    h2_begin(&f, answer_together);
     f.server.max_concurrent = 10;
     world_connect(&f.world);
     run_many(&f, p, PX_ARRAY_LEN(p));
     assert_int_equal(f.server.n_peers, 5);
     for (struct h2_peer *peer = f.server.peers; peer; peer = peer->next)
         assert_int_equal(peer->max_open, 10);
-    finish(&f);
-}
-
-static void answer_thousand(struct h2_test_stream *s)
-{
-    stream_answer(s, 200, 1000, false);
+    h2_finish(&f);
 }
 
 static void test_bounded_connections(void **state)
 {
     (void)state;
     static struct probe p[500];
-    struct fixture f;
-    begin(&f, answer_thousand);
+    struct h2_fixture f;
+    h2_begin(&f, answer_thousand);
     f.server.max_concurrent = 10;
     f.world.settings.max_connections = 2;
     world_connect(&f.world);
@@ -303,7 +238,7 @@ static void test_bounded_connections(void **state)
     for (struct h2_peer *peer = f.server.peers; peer; peer = peer->next)
         assert_in_range(peer->max_open, 1, 10);
     assert_int_equal(upstream_stats(f.world.upstream).calls, 0);
-    finish(&f);
+    h2_finish(&f);
 }
 
 static struct probe chain[200];
@@ -330,25 +265,25 @@ static bool chain_is_over(void *arg)
 static void test_full_connection_is_enough(void **state)
 {
     (void)state;
-    struct fixture f;
-    struct probe seed = {0};
-    begin(&f, answer_thousand);
+    struct h2_fixture f;
+    struct probe first;
+    h2_begin(&f, answer_whole);
     f.server.max_concurrent = 10;
     world_connect(&f.world);
-    seed.world = &f.world;
+    call_once(&f.world, &first); /* the limit is known from here on */
+    f.server.on_request = answer_thousand;
     n_chain = 0;
-    start_next(&seed);
-    run_until(&f.world, probe_is_over, &chain[0]); /* the limit is known from here on */
-    for (int i = 1; i < 10; i++)
-        start_next(&seed);
+    for (int i = 0; i < 10; i++)
+        start_next(&first);
     run_until(&f.world, chain_is_over, NULL);
     for (size_t i = 0; i < n_chain; i++) {
         assert_whole(&chain[i], 1000);
         probe_done(&chain[i]);
     }
+    probe_done(&first);
     assert_int_equal(f.server.n_peers, 1);
     assert_int_equal(f.server.peers->max_open, 10);
-    finish(&f);
+    h2_finish(&f);
 }
 
 /* A limit below what is opened before it is known: what was refused is sent again. */
@@ -356,14 +291,14 @@ static void test_small_limit(void **state)
 {
     (void)state;
     static struct probe p[20];
-    struct fixture f;
-    begin(&f, answer_thousand);
+    struct h2_fixture f;
+    h2_begin(&f, answer_thousand);
     f.server.max_concurrent = 2;
     f.world.settings.max_connections = 1;
     world_connect(&f.world);
     run_many(&f, p, PX_ARRAY_LEN(p));
     assert_int_equal(f.server.n_peers, 1);
-    finish(&f);
+    h2_finish(&f);
 }
 
 /* Refusals and goodbyes --------------------------------------------------------------------- */
@@ -378,16 +313,16 @@ static void goodbye_after_three(struct h2_test_stream *s)
 
 static bool second_has_two(void *arg)
 {
-    struct fixture *f = arg;
+    struct h2_fixture *f = arg;
     return f->server.n_requests == 5;
 }
 
 static void test_goaway(void **state)
 {
     (void)state;
-    struct fixture f;
+    struct h2_fixture f;
     struct probe p[3] = {{0}}, after;
-    begin(&f, goodbye_after_three);
+    h2_begin(&f, goodbye_after_three);
     world_connect(&f.world);
     struct upstream_request r = {.method = STR("GET"), .path = STR("/"), .idle_timeout_ms = 4000};
     for (size_t i = 0; i < PX_ARRAY_LEN(p); i++)
@@ -398,7 +333,7 @@ static void test_goaway(void **state)
     assert_whole(&p[1], 1000);
     assert_whole(&p[2], 1000);
     assert_false(probe_is_over(&p[0]));
-    call_once(&f, &after); /* not on the old one */
+    call_once(&f.world, &after); /* not on the old one */
     assert_whole(&after, 1000);
     assert_int_equal(f.server.n_peers, 2);
     assert_int_equal(upstream_stats(f.world.upstream).connections, 2);
@@ -411,32 +346,32 @@ static void test_goaway(void **state)
     for (size_t i = 0; i < PX_ARRAY_LEN(p); i++)
         probe_done(&p[i]);
     probe_done(&after);
-    finish(&f);
+    h2_finish(&f);
 }
 
 static bool first_peer_is_gone(void *arg)
 {
-    struct fixture *f = arg;
+    struct h2_fixture *f = arg;
     return h2_server_peer(&f->server, 1)->is_gone;
 }
 
 static void test_goaway_when_idle(void **state)
 {
     (void)state;
-    struct fixture f;
+    struct h2_fixture f;
     struct probe p;
-    begin(&f, answer_whole);
+    h2_begin(&f, answer_whole);
     world_connect(&f.world);
-    call_once(&f, &p);
+    call_once(&f.world, &p);
     assert_whole(&p, 5);
     probe_done(&p);
     peer_goaway(f.server.peers, 1, H2_NO_ERROR);
     run_until(&f.world, first_peer_is_gone, &f);
-    call_once(&f, &p);
+    call_once(&f.world, &p);
     assert_whole(&p, 5);
     probe_done(&p);
     assert_int_equal(f.server.n_peers, 2);
-    finish(&f);
+    h2_finish(&f);
 }
 
 static void refuse_on_first(struct h2_test_stream *s)
@@ -450,18 +385,18 @@ static void refuse_on_first(struct h2_test_stream *s)
 static void test_refused_stream_goes_elsewhere(void **state)
 {
     (void)state;
-    struct fixture f;
+    struct h2_fixture f;
     struct probe p;
-    begin(&f, refuse_on_first);
+    h2_begin(&f, refuse_on_first);
     world_connect(&f.world);
     for (int i = 0; i < 3; i++) {
-        call_once(&f, &p);
+        call_once(&f.world, &p);
         assert_whole(&p, 5);
         probe_done(&p);
     }
     assert_int_equal(f.server.n_peers, 2);
     assert_int_equal(f.server.n_requests, 4);
-    finish(&f);
+    h2_finish(&f);
 }
 
 static void refuse(struct h2_test_stream *s)
@@ -473,530 +408,15 @@ static void refuse(struct h2_test_stream *s)
 static void test_refused_for_ever(void **state)
 {
     (void)state;
-    struct fixture f;
+    struct h2_fixture f;
     struct probe p;
-    begin(&f, refuse);
+    h2_begin(&f, refuse);
     world_connect(&f.world);
-    call_once(&f, &p);
+    call_once(&f.world, &p);
     assert_failure(&p, UPSTREAM_DISCONNECTED, "refused");
     assert_int_equal(f.server.n_requests, POOL_TRIES_MAX);
     probe_done(&p);
-    finish(&f);
-}
-
-/* Faults ------------------------------------------------------------------------------------ */
-
-static void answer_part(struct h2_test_stream *s)
-{
-    if (s->is_whole)
-        stream_answer(s, 200, 100, true);
-}
-
-static void test_reset_in_the_middle(void **state)
-{
-    (void)state;
-    struct fixture f;
-    struct probe p = {0}, other = {0};
-    begin(&f, answer_part);
-    world_connect(&f.world);
-    probe_start(&p, &f.world, "/a", STR("{}"));
-    probe_start(&other, &f.world, "/b", STR("{}"));
-    run_until(&f.world, has_data, &p);
-    stream_reset(h2_server_find(&f.server, "/a"), H2_INTERNAL_ERROR);
-    run_until(&f.world, probe_is_over, &p);
-    assert_failure(&p, UPSTREAM_DISCONNECTED, "INTERNAL_ERROR");
-    assert_int_equal(p.body_bytes, 100);
-    stream_go_on(h2_server_find(&f.server, "/b"), 7);
-    run_until(&f.world, probe_is_over, &other);
-    assert_whole(&other, 107);
-    probe_done(&p);
-    probe_done(&other);
-    finish(&f);
-}
-
-static void test_cut_in_the_middle(void **state)
-{
-    (void)state;
-    struct fixture f;
-    struct probe p[3] = {{0}};
-    begin(&f, answer_part);
-    world_connect(&f.world);
-    for (size_t i = 0; i < PX_ARRAY_LEN(p); i++)
-        probe_start(&p[i], &f.world, "/", STR("{}"));
-    run_until(&f.world, has_data, &p[2]);
-    peer_cut(f.server.peers);
-    struct probes all = {p, PX_ARRAY_LEN(p)};
-    run_until(&f.world, probes_are_over, &all);
-    for (size_t i = 0; i < PX_ARRAY_LEN(p); i++) {
-        assert_failure(&p[i], UPSTREAM_DISCONNECTED, "closed");
-        assert_int_equal(p[i].body_bytes, 100);
-        probe_done(&p[i]);
-    }
-    assert_int_equal(f.server.n_requests, 3);
-    assert_int_equal(upstream_stats(f.world.upstream).connections, 0);
-    finish(&f);
-}
-
-/* The second request of a connection finds it closed, without a byte. */
-static void cut_at_second(struct h2_test_stream *s)
-{
-    if (!s->is_whole)
-        return;
-    if (s->peer->n_requests > 1)
-        peer_cut(s->peer);
-    else
-        stream_answer(s, 200, 5, false);
-}
-
-static void test_stale_connection_is_retried(void **state)
-{
-    (void)state;
-    struct fixture f;
-    struct probe p;
-    begin(&f, cut_at_second);
-    world_connect(&f.world);
-    for (int i = 0; i < 4; i++) {
-        call_once(&f, &p);
-        assert_whole(&p, 5);
-        probe_done(&p);
-        run_for(&f.world, 5); /* what still comes of the first must not count for the second */
-    }
-    assert_int_equal(f.server.n_peers, 4);
-    assert_int_equal(f.server.n_requests, 7);
-    finish(&f);
-}
-
-static void cut_at_first(struct h2_test_stream *s)
-{
-    peer_cut(s->peer);
-}
-
-static void test_fresh_connection_cut(void **state)
-{
-    (void)state;
-    struct fixture f;
-    struct probe p;
-    begin(&f, cut_at_first);
-    world_connect(&f.world);
-    call_once(&f, &p);
-    assert_failure(&p, UPSTREAM_DISCONNECTED, "");
-    assert_int_equal(f.server.n_requests, 1);
-    probe_done(&p);
-    finish(&f);
-}
-
-static void answer_many_headers(struct h2_test_stream *s)
-{
-    if (s->is_whole)
-        stream_headers(s, 150, 10);
-}
-
-static void answer_long_headers(struct h2_test_stream *s)
-{
-    if (s->is_whole)
-        stream_headers(s, 40, 1000);
-}
-
-static void answer_too_little(struct h2_test_stream *s)
-{
-    if (s->is_whole)
-        stream_answer_sized(s, 10, 5);
-}
-
-static void test_bad_answers(void **state)
-{
-    (void)state;
-    void (*const bad[])(struct h2_test_stream *) = {answer_many_headers, answer_long_headers,
-                                                    answer_too_little};
-    struct fixture f;
-    struct probe p;
-    begin(&f, answer_whole);
-    world_connect(&f.world);
-    for (size_t i = 0; i < PX_ARRAY_LEN(bad); i++) {
-        f.server.on_request = bad[i];
-        call_once(&f, &p);
-        assert_failure(&p, UPSTREAM_BAD_ANSWER, i < 2 ? "too large" : "PROTOCOL_ERROR");
-        probe_done(&p);
-        f.server.on_request = answer_whole;
-        call_once(&f, &p); /* the connection is none the worse */
-        assert_whole(&p, 5);
-        probe_done(&p);
-    }
-    assert_int_equal(f.server.n_peers, 1);
-    finish(&f);
-}
-
-static void test_not_http2_at_all(void **state)
-{
-    (void)state;
-    struct fixture f;
-    struct probe p;
-    begin(&f, answer_whole);
-    f.server.speaks_garbage = true;
-    world_connect(&f.world);
-    call_once(&f, &p);
-    assert_failure(&p, UPSTREAM_BAD_ANSWER, "HTTP/2");
-    assert_int_equal(upstream_stats(f.world.upstream).connections, 0);
-    probe_done(&p);
-    finish(&f);
-}
-
-/* Silence ----------------------------------------------------------------------------------- */
-
-static void test_stalled_stream(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 2; i++) {
-        struct fixture f;
-        struct probe p = {0};
-        begin(&f, i == 0 ? say_nothing : answer_part);
-        world_connect(&f.world);
-        struct upstream_request r = {.method = STR("POST"),
-                                     .path = STR("/stalled"),
-                                     .body = STR("{}"),
-                                     .idle_timeout_ms = 150};
-        probe_start_with(&p, &f.world, &r);
-        run_until(&f.world, probe_is_over, &p);
-        assert_failure(&p, UPSTREAM_TIMED_OUT, "150 ms");
-        run_for(&f.world, 20);
-        struct h2_test_stream *s = h2_server_find(&f.server, "/stalled");
-        assert_true(s->is_closed);
-        assert_int_equal(s->close_code, H2_CANCEL);
-        assert_int_equal(upstream_stats(f.world.upstream).connections, 1);
-        probe_done(&p);
-        finish(&f);
-    }
-}
-
-static void fall_silent(struct h2_test_stream *s)
-{
-    if (s->peer->number == 1)
-        s->peer->is_mute = true;
-    else
-        answer_whole(s);
-}
-
-static void test_no_answer_to_ping(void **state)
-{
-    (void)state;
-    struct fixture f;
-    struct probe p[3] = {{0}}, after;
-    begin(&f, fall_silent);
-    f.world.settings.ping_after_ms = 100;
-    world_connect(&f.world);
-    int64_t start_us = loop_now_us(f.world.loop);
-    for (size_t i = 0; i < PX_ARRAY_LEN(p); i++)
-        probe_start(&p[i], &f.world, "/", STR("{}"));
-    struct probes all = {p, PX_ARRAY_LEN(p)};
-    run_until(&f.world, probes_are_over, &all);
-    for (size_t i = 0; i < PX_ARRAY_LEN(p); i++) {
-        assert_failure(&p[i], UPSTREAM_DISCONNECTED, "PING");
-        assert_in_range(p[i].ended_us - start_us, 180000, 600000);
-        probe_done(&p[i]);
-    }
-    call_once(&f, &after);
-    assert_whole(&after, 5);
-    probe_done(&after);
-    finish(&f);
-}
-
-static void test_quiet_but_alive(void **state)
-{
-    (void)state;
-    struct fixture f;
-    struct probe p = {0};
-    begin(&f, answer_part);
-    f.world.settings.ping_after_ms = 40;
-    world_connect(&f.world);
-    probe_start(&p, &f.world, "/quiet", STR("{}"));
-    run_for(&f.world, 500); /* many PINGs, all answered */
-    assert_false(probe_is_over(&p));
-    stream_go_on(h2_server_find(&f.server, "/quiet"), 1);
-    run_until(&f.world, probe_is_over, &p);
-    assert_whole(&p, 101);
-    probe_done(&p);
-    finish(&f);
-}
-
-/* Rested longer than ping_after_ms, and dead: found out sooner than by a timeout of the call. */
-static void test_rested_connection_is_doubted(void **state)
-{
-    (void)state;
-    struct fixture f;
-    struct probe p;
-    begin(&f, answer_whole);
-    f.world.settings.ping_after_ms = 100;
-    world_connect(&f.world);
-    call_once(&f, &p);
-    assert_whole(&p, 5);
-    probe_done(&p);
-    run_for(&f.world, 150);
-    f.server.peers->is_mute = true;
-    int64_t start_us = loop_now_us(f.world.loop);
-    call_once(&f, &p);
-    assert_failure(&p, UPSTREAM_DISCONNECTED, "PING");
-    assert_in_range(p.ended_us - start_us, 90000, 190000);
-    probe_done(&p);
-    finish(&f);
-}
-
-static void test_idle_connection_is_closed(void **state)
-{
-    (void)state;
-    struct fixture f;
-    struct probe p;
-    begin(&f, answer_whole);
-    f.world.settings.idle_close_ms = 120;
-    f.world.settings.ping_after_ms = 30;
-    world_connect(&f.world);
-    call_once(&f, &p);
-    probe_done(&p);
-    run_for(&f.world, 70);
-    assert_int_equal(upstream_stats(f.world.upstream).connections, 1);
-    run_for(&f.world, 100);
-    assert_int_equal(upstream_stats(f.world.upstream).connections, 0);
-    assert_true(f.server.peers->is_gone);
-    finish(&f);
-}
-
-/* Back-pressure ------------------------------------------------------------------------------ */
-
-static void answer_big(struct h2_test_stream *s)
-{
-    if (s->is_whole)
-        stream_answer(s, 200, BIG_BYTES, false);
-}
-
-static void pause_there(struct probe *p)
-{
-    upstream_pause(p->call);
-}
-
-static void test_paused_reader_beside_a_running_one(void **state)
-{
-    (void)state;
-    struct fixture f;
-    struct probe slow = {.in_head = pause_there}, fast = {0};
-    begin(&f, answer_big);
-    world_connect(&f.world);
-    probe_start(&slow, &f.world, "/slow", STR("{}"));
-    probe_start(&fast, &f.world, "/fast", STR("{}"));
-    run_until(&f.world, probe_is_over, &fast);
-    assert_whole(&fast, BIG_BYTES);
-    assert_int_equal(slow.n_heads, 1);
-    assert_int_equal(slow.n_data, 0);
-    size_t window = f.world.settings.stream_window_bytes;
-    assert_in_range(slow.call->held.len, 1, window);
-    assert_true(h2_server_find(&f.server, "/slow")->left >= BIG_BYTES - window);
-    upstream_resume(slow.call);
-    run_until(&f.world, probe_is_over, &slow);
-    assert_whole(&slow, BIG_BYTES);
-    probe_done(&slow);
-    probe_done(&fast);
-    finish(&f);
-}
-
-static void resume_soon(void *arg)
-{
-    struct probe *p = arg;
-    if (p->call)
-        upstream_resume(p->call);
-}
-
-static struct timer breather;
-
-static void pause_and_breathe(struct probe *p)
-{
-    upstream_pause(p->call);
-    timer_start(&breather, 1);
-}
-
-static void test_pausing_again_and_again(void **state)
-{
-    (void)state;
-    struct fixture f;
-    struct probe p = {.in_data = pause_and_breathe};
-    begin(&f, answer_big);
-    f.world.settings.stream_window_bytes = 1024 * 1024;
-    world_connect(&f.world);
-    timer_init(&breather, f.world.loop, resume_soon, &p);
-    probe_start(&p, &f.world, "/", STR("{}"));
-    run_until(&f.world, probe_is_over, &p);
-    assert_whole(&p, BIG_BYTES);
-    timer_done(&breather);
-    probe_done(&p);
-    finish(&f);
-}
-
-static void test_paused_over_the_end(void **state)
-{
-    (void)state;
-    struct fixture f;
-    struct probe p = {.in_head = pause_there};
-    begin(&f, answer_whole);
-    world_connect(&f.world);
-    probe_start(&p, &f.world, "/", STR("{}"));
-    run_for(&f.world, 100);
-    assert_int_equal(p.n_heads, 1);
-    assert_int_equal(p.n_data + p.n_ends, 0);
-    peer_cut(f.server.peers); /* the answer is whole all the same */
-    run_for(&f.world, 20);
-    upstream_resume(p.call);
-    run_until(&f.world, probe_is_over, &p);
-    assert_answer(&p, 200, "yyyyy");
-    probe_done(&p);
-    finish(&f);
-}
-
-/* Cancelling and the pool's end -------------------------------------------------------------- */
-
-static bool stream_is_closed(void *arg)
-{
-    const struct h2_test_stream *s = arg;
-    return s->is_closed;
-}
-
-static void test_cancel_on_a_quiet_connection(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 2; i++) {
-        struct fixture f;
-        struct probe p = {0};
-        begin(&f, i == 0 ? say_nothing : answer_part);
-        world_connect(&f.world);
-        probe_start(&p, &f.world, "/left", STR("{}"));
-        run_for(&f.world, 100);
-        struct h2_test_stream *s = h2_server_find(&f.server, "/left");
-        assert_non_null(s);
-        int64_t start_us = loop_now_us(f.world.loop);
-        upstream_cancel(p.call);
-        run_until(&f.world, stream_is_closed, s);
-        assert_int_equal(s->close_code, H2_CANCEL);
-        assert_in_range(s->closed_us - start_us, 0, 50000);
-        assert_int_equal(upstream_stats(f.world.upstream).calls, 0);
-        assert_int_equal(p.n_ends + p.n_fails, 0);
-        probe_done(&p);
-        finish(&f);
-    }
-}
-
-static void cancel_there(struct probe *p)
-{
-    upstream_cancel(p->call);
-    p->call = NULL;
-}
-
-static void test_cancel_in_callbacks(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 2; i++) {
-        struct fixture f;
-        struct probe p[2] = {{0}};
-        begin(&f, answer_big);
-        world_connect(&f.world);
-        p[0].in_head = i == 0 ? cancel_there : NULL;
-        p[0].in_data = i == 1 ? cancel_there : NULL;
-        probe_start(&p[0], &f.world, "/", STR("{}"));
-        probe_start(&p[1], &f.world, "/", STR("{}"));
-        run_until(&f.world, probe_is_over, &p[1]);
-        assert_whole(&p[1], BIG_BYTES);
-        assert_int_equal(p[0].n_heads, 1);
-        assert_int_equal(p[0].n_data, i);
-        assert_int_equal(p[0].n_ends + p[0].n_fails, 0);
-        probe_done(&p[0]);
-        probe_done(&p[1]);
-        finish(&f);
-    }
-}
-
-/* Opened and cancelled in the same turn: the stream may never reach the server, its place is free.
- */
-static void test_cancel_before_it_is_sent(void **state)
-{
-    (void)state;
-    struct fixture f;
-    struct probe first, p = {0}, last;
-    begin(&f, answer_whole);
-    f.server.max_concurrent = 1;
-    f.world.settings.max_connections = 1;
-    world_connect(&f.world);
-    call_once(&f, &first);
-    for (int i = 0; i < 10; i++) {
-        p = (struct probe){0};
-        probe_start(&p, &f.world, "/", STR("{}"));
-        struct connection *c = LIST_OF(f.world.upstream->connections.next, struct connection, node);
-        connection_take(c, p.call);
-        assert_int_equal(p.call->state, CALL_SENT);
-        upstream_cancel(p.call);
-        run_for(&f.world, 3);
-        probe_done(&p);
-    }
-    call_once(&f, &last);
-    assert_whole(&last, 5);
-    probe_done(&first);
-    probe_done(&last);
-    assert_int_equal(f.server.n_peers, 1);
-    finish(&f);
-}
-
-static void destroy_there(struct probe *p)
-{
-    struct upstream *u = p->world->upstream;
-    p->world->upstream = NULL;
-    if (u)
-        upstream_destroy(u);
-}
-
-static void test_destroy_in_callbacks(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 4; i++) {
-        static struct probe p[40];
-        struct fixture f;
-        begin(&f, i == 3 ? refuse : answer_whole);
-        f.server.max_concurrent = 5;
-        f.world.settings.max_connections = 3;
-        world_connect(&f.world);
-        for (size_t k = 0; k < PX_ARRAY_LEN(p); k++) {
-            struct upstream_request r = {.method = STR("POST"),
-                                         .path = STR("/"),
-                                         .body = STR("{}"),
-                                         .idle_timeout_ms = 4000};
-            p[k] = (struct probe){0};
-            p[k].in_head = i == 0 ? destroy_there : NULL;
-            p[k].in_data = i == 1 ? destroy_there : NULL;
-            p[k].in_end = i >= 2 ? destroy_there : NULL;
-            probe_start_with(&p[k], &f.world, &r);
-        }
-        struct probes all = {p, PX_ARRAY_LEN(p)};
-        run_until(&f.world, probes_are_over, &all);
-        run_for(&f.world, 20);
-        for (size_t k = 0; k < PX_ARRAY_LEN(p); k++)
-            probe_done(&p[k]);
-        finish(&f);
-    }
-}
-
-static void test_destroy_with_calls(void **state)
-{
-    (void)state;
-    struct fixture f;
-    struct probe p[20] = {{0}};
-    begin(&f, answer_part);
-    f.server.max_concurrent = 5;
-    f.world.settings.max_connections = 2;
-    world_connect(&f.world);
-    for (size_t i = 0; i < PX_ARRAY_LEN(p); i++)
-        probe_start(&p[i], &f.world, "/", STR("{}"));
-    run_for(&f.world, 100);
-    assert_int_equal(upstream_stats(f.world.upstream).waiting_calls, 10);
-    upstream_destroy(f.world.upstream);
-    f.world.upstream = NULL;
-    for (size_t i = 0; i < PX_ARRAY_LEN(p); i++) {
-        assert_failure(&p[i], UPSTREAM_CLOSING, "");
-        probe_done(&p[i]);
-    }
-    finish(&f);
+    h2_finish(&f);
 }
 
 /* Certificates ------------------------------------------------------------------------------- */
@@ -1004,7 +424,7 @@ static void test_destroy_with_calls(void **state)
 static void expect_no_trust(enum cert_kind kind, bool is_trusted, const char *reason)
 {
     char why[256];
-    struct fixture f;
+    struct h2_fixture f;
     struct probe p[3] = {{0}};
     world_init(&f.world);
     h2_server_start(&f.server, &f.world, kind, answer_whole);
@@ -1023,7 +443,7 @@ static void expect_no_trust(enum cert_kind kind, bool is_trusted, const char *re
     }
     assert_int_equal(f.server.n_peers, 1);
     assert_int_equal(f.server.n_requests, 0);
-    finish(&f);
+    h2_finish(&f);
 }
 
 static void test_expired_certificate(void **state)
@@ -1075,12 +495,12 @@ static pid_t start_s_server(int *ret_port)
 static void test_http1_over_tls(void **state)
 {
     (void)state;
-    struct fixture f;
+    struct h2_fixture f;
     struct probe p[3] = {{0}};
     int port;
     pid_t pid = start_s_server(&port);
     assert_true(port > 0);
-    begin(&f, answer_whole);
+    h2_begin(&f, answer_whole);
     world_aim(&f.world, "https://localhost", port);
     world_connect(&f.world);
     struct upstream_request r = {.method = STR("GET"), .path = STR("/"), .idle_timeout_ms = 4000};
@@ -1098,7 +518,7 @@ static void test_http1_over_tls(void **state)
         assert_non_null(strstr(p[i].body.data, "s_server"));
         probe_done(&p[i]);
     }
-    finish(&f);
+    h2_finish(&f);
 }
 
 int main(void)
@@ -1118,25 +538,6 @@ int main(void)
         cmocka_unit_test(test_goaway_when_idle),
         cmocka_unit_test(test_refused_stream_goes_elsewhere),
         cmocka_unit_test(test_refused_for_ever),
-        cmocka_unit_test(test_reset_in_the_middle),
-        cmocka_unit_test(test_cut_in_the_middle),
-        cmocka_unit_test(test_stale_connection_is_retried),
-        cmocka_unit_test(test_fresh_connection_cut),
-        cmocka_unit_test(test_bad_answers),
-        cmocka_unit_test(test_not_http2_at_all),
-        cmocka_unit_test(test_stalled_stream),
-        cmocka_unit_test(test_no_answer_to_ping),
-        cmocka_unit_test(test_quiet_but_alive),
-        cmocka_unit_test(test_rested_connection_is_doubted),
-        cmocka_unit_test(test_idle_connection_is_closed),
-        cmocka_unit_test(test_paused_reader_beside_a_running_one),
-        cmocka_unit_test(test_pausing_again_and_again),
-        cmocka_unit_test(test_paused_over_the_end),
-        cmocka_unit_test(test_cancel_on_a_quiet_connection),
-        cmocka_unit_test(test_cancel_in_callbacks),
-        cmocka_unit_test(test_cancel_before_it_is_sent),
-        cmocka_unit_test(test_destroy_in_callbacks),
-        cmocka_unit_test(test_destroy_with_calls),
         cmocka_unit_test(test_expired_certificate),
         cmocka_unit_test(test_certificate_for_another_name),
         cmocka_unit_test(test_untrusted_certificate),

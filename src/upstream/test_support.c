@@ -95,6 +95,7 @@ void run_for(struct world *w, int64_t ms)
 static void on_head(void *arg, int status, const struct upstream_header *headers, size_t n)
 {
     struct probe *p = arg;
+    assert_int_equal(p->n_heads + p->n_ends + p->n_fails, 0);
     p->n_heads++;
     p->status = status;
     size_t at = 0;
@@ -164,6 +165,38 @@ void probe_start(struct probe *p, struct world *w, const char *path, struct str 
                                  .body = body,
                                  .idle_timeout_ms = 3000};
     probe_start_with(p, w, &r);
+}
+
+void call_once(struct world *w, struct probe *p)
+{
+    *p = (struct probe){0};
+    probe_start(p, w, "/v1/messages", STR("{}"));
+    run_until(w, probe_is_over, p);
+}
+
+bool probe_has_data(void *arg)
+{
+    const struct probe *p = arg;
+    return p->n_data > 0;
+}
+
+void pause_there(struct probe *p)
+{
+    upstream_pause(p->call);
+}
+
+void cancel_there(struct probe *p)
+{
+    upstream_cancel(p->call);
+    p->call = NULL;
+}
+
+void destroy_there(struct probe *p)
+{
+    struct upstream *u = p->world->upstream;
+    p->world->upstream = NULL;
+    if (u)
+        upstream_destroy(u);
 }
 
 bool probe_is_over(void *arg)
@@ -301,6 +334,21 @@ void h1_server_stop(struct h1_server *s)
         buf_done(&p->in);
         free(p);
     }
+}
+
+void h1_begin(struct h1_fixture *f, void (*on_request)(struct h1_peer *p, struct str text))
+{
+    world_init(&f->world);
+    h1_server_start(&f->server, &f->world, on_request);
+}
+
+void h1_finish(struct h1_fixture *f)
+{
+    upstream_destroy(f->world.upstream);
+    f->world.upstream = NULL;
+    run_for(&f->world, 1);
+    h1_server_stop(&f->server);
+    world_done(&f->world);
 }
 
 void peer_say(struct h1_peer *p, const char *text)

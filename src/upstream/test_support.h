@@ -52,14 +52,21 @@ struct probe {
     void (*in_data)(struct probe *p);
     void (*in_end)(struct probe *p);
 };
+/* POST of `body`, or GET without one, with two headers and a patience of three seconds. */
 void probe_start(struct probe *p, struct world *w, const char *path, struct str body);
 void probe_start_with(struct probe *p, struct world *w, const struct upstream_request *r);
+/* Runs one POST of "{}" from beginning to end. */
+void call_once(struct world *w, struct probe *p);
 bool probe_is_over(void *probe);
+bool probe_has_data(void *probe);
 void probe_done(struct probe *p);
 /* Ended with this status and body. */
 void assert_answer(const struct probe *p, int status, const char *body);
 void assert_failure(const struct probe *p, enum upstream_failure why, const char *detail_part);
-/* Milliseconds that all these take to be over. */
+/* For in_head, in_data, in_end. */
+void pause_there(struct probe *p);
+void cancel_there(struct probe *p);
+void destroy_there(struct probe *p);
 struct probes {
     struct probe *p;
     size_t n;
@@ -67,6 +74,8 @@ struct probes {
 bool probes_are_over(void *probes);
 
 /* A server ------------------------------------------------------------------------------- */
+
+#define BIG_BYTES (32u * 1024 * 1024) /* more than all the buffers on the way together */
 
 struct h1_server;
 struct h1_peer {
@@ -93,6 +102,13 @@ void h1_server_start(struct h1_server *s, struct world *w,
                      void (*on_request)(struct h1_peer *p, struct str text));
 int h1_server_port(const struct h1_server *s);
 void h1_server_stop(struct h1_server *s);
+/* A world and its server. */
+struct h1_fixture {
+    struct world world;
+    struct h1_server server;
+};
+void h1_begin(struct h1_fixture *f, void (*on_request)(struct h1_peer *p, struct str text));
+void h1_finish(struct h1_fixture *f);
 void peer_say(struct h1_peer *p, const char *text);
 void peer_close(struct h1_peer *p);
 /* With a reset instead of an orderly end. */

@@ -38,9 +38,9 @@ class Server:
         end = time.monotonic() + 20
         while time.monotonic() < end and self.process.poll() is None:
             for line in self._output().splitlines():
-                match = re.search(r'\bport"?[=:]\s*"?(\d+)', line)
+                match = re.search(r'\bport"?[=:]\s*"?(\d+)|://\S+:(\d+)$', line)
                 if 'listening' in line and match:
-                    return int(match.group(1))
+                    return int(match.group(1) or match.group(2))
             time.sleep(0.02)
         self.process.kill()
         raise AssertionError(f'it does not listen: {self._output()}')
@@ -86,7 +86,7 @@ def user(content):
 
 
 def answer_of(text, more=''):
-    return f'[[sim: text={json.dumps(text, ensure_ascii=False)} piece=4 {more}]]'
+    return f'[[sim: text={json.dumps(text, ensure_ascii=False)} piece=4 gap=2ms {more}]]'
 
 
 def test_create(client):

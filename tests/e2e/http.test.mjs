@@ -1,7 +1,7 @@
 // The HTTP/1.1 server: what the field expects of one, and what attackers and bad networks send.
 // A stream runs beside every abuse and must come through whole.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 
 import { Connection, ask, chat, eventData, readStream, request, send, watchStream } from './lib/http.mjs';
 import { Recorder } from './lib/recorder.mjs';
@@ -45,13 +45,29 @@ function checkError(answer, status, { code, param } = {}) {
 }
 
 const NEIGHBOUR_TEXT = 'The neighbour goes on undisturbed. '.repeat(30);
+const NEIGHBOUR_ORDER = `[[sim: text=${JSON.stringify(NEIGHBOUR_TEXT)} piece=7 gap=4ms]]`;
 
 describe('abuse', () => {
-  let neighbour;
-  beforeEach(async () => {
-    neighbour = await watchStream(proxy.port, `[[sim: text=${JSON.stringify(NEIGHBOUR_TEXT)} piece=7 gap=4ms]]`, NEIGHBOUR_TEXT);
+  let isOver = false;
+  let neighbours;
+  const streams = { whole: 0 };
+
+  // One stream after the other, each compared from its first to its last byte.
+  async function keepStreaming() {
+    while (!isOver) {
+      await (await watchStream(proxy.port, NEIGHBOUR_ORDER, NEIGHBOUR_TEXT)).check();
+      streams.whole++;
+    }
+  }
+  before(() => {
+    neighbours = keepStreaming();
+    neighbours.catch(() => {}); // `after` reports it
   });
-  afterEach(() => neighbour.check());
+  after(async () => {
+    isOver = true;
+    await neighbours;
+    assert.ok(streams.whole > 5, `${streams.whole} streams ran beside it all`);
+  });
 
   it('a body of 32 MB + 1 byte is a 413', async () => {
     const connection = await open();
@@ -80,11 +96,11 @@ describe('abuse', () => {
   });
 
   it('a body just below the limit is read', async () => {
-    const text = 'x'.repeat(8 * MB);
+    const text = `x${' '.repeat(24 * MB)}x`; // blanks: few tokens
     const answer = await sendHere(chat(ask([{ type: 'text', text }, { type: 'text', text: '[[sim: text="read it" input=1]]' }])), { ms: 60_000 });
     assert.equal(answer.status, 200);
     assert.equal(answer.json.choices[0].message.content, 'read it');
-    assert.equal(recorder.last.body.messages[0].content[0].text.length, text.length);
+    assert.equal(recorder.find('read it').body.messages[0].content[0].text.length, text.length);
   });
 
   it('a head of 40 KB is a 431 and the connection closes', async () => {
@@ -131,7 +147,7 @@ describe('abuse', () => {
     ['an unknown method', 'BREW /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n\r\n'],
     ['an unknown version', 'GET /health HTTP/9.9\r\nHost: localhost\r\n\r\n'],
     ['the HTTP/2 preface', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
-    ['a bad chunk size', 'POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n'],
+    ['a bad chunk size', `POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${PROXY_KEY}\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`],
   ])
     it(`${name}: an error or the end, and never a hang`, async () => {
       const connection = await open();
@@ -322,6 +338,31 @@ describe('HTTP as clients speak it', () => {
     }
   });
 
+  it('an offer to go on as HTTP/2 or WebSocket is not taken', async () => {
+    const offers = [
+      { connection: 'Upgrade, HTTP2-Settings', upgrade: 'h2c', 'http2-settings': 'AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA' },
+      { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' },
+    ];
+    for (const headers of offers) {
+      const connection = await open();
+      await connection.write(chat(ask('[[sim: text="still HTTP/1.1"]]'), { headers }));
+      assert.equal((await connection.answer()).json.choices[0].message.content, 'still HTTP/1.1');
+      await connection.write(request('GET', '/health', { headers }));
+      assert.equal((await connection.answer()).status, 200);
+      connection.close();
+    }
+  });
+
+  it('the target in absolute form, percent-encoded, with a query', async () => {
+    assert.equal((await sendHere(request('GET', 'http://localhost/health'))).status, 200);
+    assert.equal((await sendHere(request('GET', '/v1/models/claude%2Dhaiku-5-5?x=y'))).json.id, 'claude-haiku-5-5');
+  });
+
+  it('no Host, two Hosts: 400', async () => {
+    for (const host of ['', 'Host: a\r\nHost: b\r\n'])
+      assert.equal((await sendHere(Buffer.from(`GET /health HTTP/1.1\r\n${host}\r\n`))).status, 400);
+  });
+
   it('a chunked request, with extensions and trailers', async () => {
     const body = Buffer.from(JSON.stringify(ask('[[sim: text="from chunks"]]')));
     const pieces = [body.subarray(0, 1), body.subarray(1, 30), body.subarray(30)];
@@ -458,13 +499,16 @@ describe('clients that leave', () => {
 
 describe('clients that stop reading', () => {
   it('the upstream pauses, memory stays bounded, others go on', { timeout: 60_000 }, async (t) => {
+    const own = await startProxy(recorder);
+    t.after(() => own.stop());
+    await send(own.port, chat(ask('[[sim: text=warm]]', { stream: true })));
     // Far more than the sockets' buffers on the way swallow: the rest would grow the proxy.
     const order = '[[sim: words=1000000 piece=20]]';
     const count = 8;
-    const before = proxy.residentBytes();
+    const before = own.residentBytes();
     const stopped = [];
     for (let i = 0; i < count; i++) {
-      const connection = await open();
+      const connection = await Connection.open(own.port);
       connection.socket.pause();
       connection.write(chat(ask(`stopped-${i} ${order}`, { stream: true })));
       stopped.push(connection);
@@ -473,9 +517,9 @@ describe('clients that stop reading', () => {
     let peak = 0;
     for (let i = 0; i < 15; i++) {
       await sleep(100);
-      peak = Math.max(peak, proxy.residentBytes());
+      peak = Math.max(peak, own.residentBytes());
     }
-    const neighbour = await watchStream(proxy.port, `[[sim: text=${JSON.stringify(NEIGHBOUR_TEXT)} piece=7 gap=1ms]]`, NEIGHBOUR_TEXT);
+    const neighbour = await watchStream(own.port, NEIGHBOUR_ORDER, NEIGHBOUR_TEXT);
     await neighbour.check();
     const grown = peak - before;
     for (let i = 0; i < count; i++) assert.equal(recorder.find(`stopped-${i} `).finishedAtMs, undefined, 'the answer was too small to be held back');

@@ -227,7 +227,8 @@ describe('recorded exchanges', { skip: !isHere && `no recordings in ${folder}` }
     let comparisons = 0;
     await forEachAtOnce(records, async (record, i) => {
       try {
-        comparisons += await compare(client, record, options(i));
+        const made = await compare(client, record, options(i));
+        comparisons += made;
       } catch (error) {
         failures.push(error);
       }

@@ -103,8 +103,9 @@ describe('errors', () => {
     ['status=529', Anthropic.InternalServerError, 'overloaded_error'],
   ])
     it(`${directives} is a ${cls.name}`, async () => {
-      for (const promise of [create(`[[sim: ${directives}]]`), client.messages.stream(message(`[[sim: ${directives}]]`)).finalMessage()]) {
-        const error = await errorOf(promise);
+      const content = `[[sim: ${directives}]]`;
+      for (const ask of [() => create(content), () => client.messages.stream(message(content)).finalMessage()]) {
+        const error = await errorOf(ask());
         assert.ok(error instanceof cls, String(error));
         assert.equal(error.error.error.type, type);
         assert.match(error.requestID ?? error.error.request_id, /^req_/);

@@ -10,7 +10,7 @@
 #define PDF_CHARS_PER_TOKEN  13   /* of base64 */
 #define UNKNOWN_MEDIA_TOKENS 4000 /* behind a URL or an id */
 
-void block_write_cache(struct buf *b, enum cache_ttl ttl)
+void cache_write(struct buf *b, enum cache_ttl ttl)
 {
     if (ttl == CACHE_NONE)
         return;
@@ -137,7 +137,7 @@ static void write_block(struct buf *b, const struct block *block)
         write_tool_result(b, block->tool_result);
         break;
     }
-    block_write_cache(b, block->cache);
+    cache_write(b, block->cache);
     buf_append_char(b, '}');
 }
 

@@ -48,8 +48,6 @@ struct tool_result {
 };
 
 void blocks_write(struct buf *b, const struct blocks *blocks);
-/* ,"cache_control":{...}; nothing for CACHE_NONE. */
-void block_write_cache(struct buf *b, enum cache_ttl ttl);
 /* Adds what the upstream will count for it: bytes of text, and tokens of what is no text. */
 void block_weigh(const struct block *block, size_t *bytes, int64_t *tokens);
 

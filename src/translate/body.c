@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "translate/block.h"
-#include "translate/translation.h"
+#include "translate/tools.h"
 
 static void write_text_member(struct buf *b, const char *name, struct str text)
 {
@@ -89,7 +89,7 @@ static void write_settings(struct buf *b, const struct translation *t)
     if (t->is_thinking_off)
         buf_append_z(b, ",\"thinking\":{\"type\":\"disabled\"}");
     write_output_config(b, t);
-    block_write_cache(b, t->auto_cache);
+    cache_write(b, t->auto_cache);
 }
 
 static void write_turns(struct buf *b, const struct translation *t)
@@ -113,6 +113,7 @@ bool body_write(struct translation *t)
     write_settings(b, t);
     if (t->format.instruction.n && !blocks_add(t, &t->system, t->format.instruction, CACHE_NONE))
         return false;
+    tools_write(t, b);
     if (t->system.first) {
         buf_append_z(b, ",\"system\":");
         blocks_write(b, &t->system);

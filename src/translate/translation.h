@@ -78,9 +78,12 @@ struct sampling {
 
 /* What response_format asks for. */
 struct format {
-    struct buf schema;      /* transformed; owned; empty unless output_config.format is sent */
-    struct str instruction; /* for the end of `system`; empty = none */
+    struct buf schema;        /* transformed; owned; empty unless output_config.format is sent */
+    struct str instruction;   /* for the end of `system`; empty = none */
+    size_t optionals, unions; /* in the schema: strict tools share the limits with it */
 };
+
+struct tools;
 
 struct translation {
     struct arena *arena;
@@ -98,6 +101,10 @@ struct translation {
     bool is_succeeded;                 /* `model` stands in for a retired one that did not think */
     bool is_thinking_off;              /* send thinking: disabled */
     bool is_effort_low;                /* send effort: low */
+
+    struct tools *tools;        /* see tools.h; set by tools_read */
+    struct blocks tool_markers; /* the cache marks of tools, which come before all others */
+    size_t tools_bytes;         /* as written */
 
     struct blocks system;
     struct turn *turns, *last_turn;
@@ -158,6 +165,9 @@ struct block *blocks_add_kind(struct translation *t, struct blocks *to, enum blo
 /* Moves all of `from` behind `to`; `from` is empty then. */
 void blocks_move(struct blocks *to, struct blocks *from);
 
+/* ,"cache_control":{...}; nothing for CACHE_NONE. */
+void cache_write(struct buf *b, enum cache_ttl ttl);
+
 /* Type checks: refuse with invalid_type unless `v` is one. */
 bool want_string(struct translation *t, const char *param, yyjson_val *v, struct str *ret);
 bool want_bool(struct translation *t, const char *param, yyjson_val *v, bool *ret);
@@ -170,13 +180,15 @@ bool want_array(struct translation *t, const char *param, yyjson_val *v);
 void fields_collect(struct translation *t, yyjson_val *root);
 
 /* The steps, in the order in which request.c takes them. */
-bool model_settle(struct translation *t);      /* model.c's answer for this request */
-bool fields_read(struct translation *t);       /* every known field by its rule */
-bool format_read(struct translation *t);       /* response_format */
-bool messages_read(struct translation *t);     /* system and messages */
-bool max_tokens_settle(struct translation *t); /* the limit, with room for thinking */
-bool sampling_settle(struct translation *t);   /* sampling and the API version */
-bool cache_settle(struct translation *t);      /* prompt cache markers */
+bool model_settle(struct translation *t);       /* model.c's answer for this request */
+bool fields_read(struct translation *t);        /* every known field by its rule */
+bool format_read(struct translation *t);        /* response_format */
+bool tools_read(struct translation *t);         /* definitions, and which may be called */
+bool messages_read(struct translation *t);      /* system and messages */
+bool tool_choice_settle(struct translation *t); /* a forced call of a model that cannot be forced */
+bool max_tokens_settle(struct translation *t);  /* the limit, with room for thinking */
+bool sampling_settle(struct translation *t);    /* sampling and the API version */
+bool cache_settle(struct translation *t);       /* prompt cache markers */
 bool body_write(struct translation *t);
 
 #endif

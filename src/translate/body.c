@@ -22,12 +22,43 @@ static void write_cache(struct buf *b, enum cache_ttl ttl)
     buf_append_char(b, '}');
 }
 
-static void write_block(struct buf *b, const struct block *block)
+static void write_thinking(struct buf *b, const struct block *block)
+{
+    buf_append_z(b, "{\"type\":\"thinking\",\"thinking\":");
+    json_write_text(b, block->text);
+    buf_append_z(b, ",\"signature\":");
+    json_write_text(b, block->signature);
+    buf_append_char(b, '}');
+}
+
+static void write_redacted(struct buf *b, const struct block *block)
+{
+    buf_append_z(b, "{\"type\":\"redacted_thinking\",\"data\":");
+    json_write_text(b, block->text);
+    buf_append_char(b, '}');
+}
+
+static void write_text(struct buf *b, const struct block *block)
 {
     buf_append_z(b, "{\"type\":\"text\",\"text\":");
     json_write_text(b, block->text); /* from the document, or ours */
     write_cache(b, block->cache);
     buf_append_char(b, '}');
+}
+
+static void write_block(struct buf *b, const struct block *block)
+{
+    switch (block->kind) {
+    case BLOCK_TEXT:
+        write_text(b, block);
+        break;
+    case BLOCK_THINKING:
+        write_thinking(b, block);
+        break;
+    case BLOCK_REDACTED:
+        write_redacted(b, block);
+        break;
+    }
 }
 
 static void write_blocks(struct buf *b, const struct blocks *blocks)
@@ -84,11 +115,12 @@ static void write_passed(struct buf *b, const struct translation *t)
 static void write_output_config(struct buf *b, const struct translation *t)
 {
     struct str schema = buf_str(&t->format.schema);
-    if (!t->is_effort_low && schema.n == 0)
+    const char *effort = reasoning_effort_word(t->thinking.effort);
+    if (!effort && schema.n == 0)
         return;
     buf_append_z(b, ",\"output_config\":{");
-    if (t->is_effort_low)
-        buf_append_z(b, schema.n ? "\"effort\":\"low\"," : "\"effort\":\"low\"");
+    if (effort)
+        buf_printf(b, "\"effort\":\"%s\"%s", effort, schema.n ? "," : "");
     if (schema.n) {
         buf_append_z(b, "\"format\":{\"type\":\"json_schema\",\"schema\":");
         buf_append_str(b, schema);
@@ -114,8 +146,7 @@ static void write_settings(struct buf *b, const struct translation *t)
     if (t->service_tier)
         write_text_member(b, "service_tier", str_of(t->service_tier));
     write_passed(b, t);
-    if (t->is_thinking_off)
-        buf_append_z(b, ",\"thinking\":{\"type\":\"disabled\"}");
+    reasoning_write(t, b);
     write_output_config(b, t);
     write_cache(b, t->auto_cache);
 }

@@ -5,6 +5,7 @@
 #include "translate/content.h"
 
 #include "translate/fields.h"
+#include "translate/replay.h"
 #include "translate/text.h"
 
 /* A part on its way: messages[message].content[index]. */
@@ -53,6 +54,11 @@ static bool read_refusal(struct translation *t, const struct part *p)
     return read_text_member(t, p, ".refusal");
 }
 
+static bool read_thinking(struct translation *t, const struct part *p)
+{
+    return replay_part(t, p->message, p->v, p->to);
+}
+
 static bool refuse_part(struct translation *t, const struct part *p)
 {
     const char *path = part_path(t, p, ".type");
@@ -81,8 +87,8 @@ static const struct {
     {"search_result", BY(SPEAKER_USER), refuse_part},
     {"tool_result", BY(SPEAKER_USER), refuse_part},
     {"tool_use", BY(SPEAKER_ASSISTANT), refuse_part},
-    {"thinking", BY(SPEAKER_ASSISTANT), refuse_part},
-    {"redacted_thinking", BY(SPEAKER_ASSISTANT), refuse_part},
+    {"thinking", BY(SPEAKER_ASSISTANT), read_thinking},
+    {"redacted_thinking", BY(SPEAKER_ASSISTANT), read_thinking},
 };
 
 static bool refuse_type_word(struct translation *t, enum speaker speaker, const struct part *p,

@@ -6,6 +6,7 @@
  */
 #include "translate/content.h"
 #include "translate/fields.h"
+#include "translate/replay.h"
 #include "translate/text.h"
 
 #define MESSAGES_MAX  100000 /* the upstream's limit */
@@ -79,8 +80,9 @@ static bool system_as_user(struct translation *t, struct reading *r)
 /* The conversation ends with the assistant: the model continues, or is asked to. */
 static bool settle_trailing(struct translation *t, struct reading *r)
 {
-    if (t->model.takes_prefill && !t->out->is_structured) {
-        struct block *last = t->last_turn->blocks.last;
+    struct block *last = t->last_turn->blocks.last;
+    if (t->model.takes_prefill && !t->out->is_structured && !reasoning_is_on(t) &&
+        last->kind == BLOCK_TEXT) {
         last->text = text_trim_end(last->text); /* the upstream refuses white space there */
         t->is_prefill = true;
         return true;
@@ -124,7 +126,7 @@ static bool read_marker(struct translation *t, size_t index, yyjson_val *message
         return true;
     if (!cache_read_marker(t, path_of(t, "messages[%zu]", index), message, &cache))
         return false;
-    if (cache != CACHE_NONE && blocks->last)
+    if (cache != CACHE_NONE && blocks->last && blocks->last->kind == BLOCK_TEXT)
         blocks->last->cache = cache;
     return true;
 }
@@ -144,7 +146,10 @@ static bool is_known_member(struct str key)
                                         "logprobs",
                                         "phase",
                                         "reasoning",
-                                        "reasoning_content"};
+                                        "reasoning_content",
+                                        "reasoning_details",
+                                        "thinking_blocks",
+                                        "content_blocks"};
     for (size_t i = 0; i < PX_ARRAY_LEN(names); i++)
         if (str_eq(key, str_of(names[i])))
             return true;
@@ -221,7 +226,7 @@ static bool read_assistant(struct translation *t, struct reading *r, size_t inde
                            yyjson_val *message)
 {
     struct blocks blocks = {0};
-    if (!refuse_calls(t, index, message) ||
+    if (!refuse_calls(t, index, message) || !replay_read(t, index, message, &blocks) ||
         !content_read(t, index, SPEAKER_ASSISTANT, json_get(message, "content"), &blocks))
         return false;
     struct str refusal = json_str(json_get(message, "refusal"));

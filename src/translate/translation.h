@@ -6,6 +6,7 @@
 #ifndef TRANSLATE_TRANSLATION_H
 #define TRANSLATE_TRANSLATION_H
 
+#include "translate/reasoning.h"
 #include "translate/report.h"
 #include "translate/request.h"
 #include "json/json.h"
@@ -19,10 +20,17 @@ enum field {
 /* How long a prompt cache marker asks for. */
 enum cache_ttl { CACHE_NONE, CACHE_5M, CACHE_1H };
 
-/* A text block of the upstream request. */
+enum block_kind {
+    BLOCK_TEXT,
+    BLOCK_THINKING, /* with a signature; takes no cache marker */
+    BLOCK_REDACTED  /* thinking in a sealed form: the text is its data; takes no marker either */
+};
+
+/* A block of the upstream request. */
 struct block {
     struct block *next;
-    struct str text;
+    enum block_kind kind;
+    struct str text, signature;
     enum cache_ttl cache;
 };
 
@@ -70,15 +78,17 @@ struct translation {
     yyjson_val *field[FIELD_COUNT]; /* as the client sent them; NULL = absent or null */
 
     struct model_info model;
+    struct reasoning_wish wish;
+    struct thinking thinking;
     enum model_effort thinking_effort; /* how much it will think; EFFORT_NONE: not at all */
     bool is_succeeded;                 /* `model` stands in for a retired one that did not think */
-    bool is_thinking_off;              /* send thinking: disabled */
-    bool is_effort_low;                /* send effort: low */
 
     struct blocks system;
     struct turn *turns, *last_turn;
     bool has_assistant;
-    bool is_prefill; /* the last turn is an assistant's, for the model to continue */
+    bool has_thinking;      /* blocks of it come back in the history */
+    bool has_own_reasoning; /* the message that is read has it in a field besides its content */
+    bool is_prefill;        /* the last turn is an assistant's, for the model to continue */
 
     struct cache_wish cache;
     enum cache_ttl auto_cache; /* the top-level marker */
@@ -135,7 +145,9 @@ void fields_collect(struct translation *t, yyjson_val *root);
 bool model_settle(struct translation *t);      /* model.c's answer for this request */
 bool fields_read(struct translation *t);       /* every known field by its rule */
 bool format_read(struct translation *t);       /* response_format */
+bool reasoning_settle(struct translation *t);  /* how the model is to think */
 bool messages_read(struct translation *t);     /* system and messages */
+bool reasoning_fit(struct translation *t);     /* where the history leaves no choice */
 bool max_tokens_settle(struct translation *t); /* the limit, with room for thinking */
 bool sampling_settle(struct translation *t);   /* sampling and the API version */
 bool cache_settle(struct translation *t);      /* prompt cache markers */

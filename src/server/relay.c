@@ -163,6 +163,7 @@ static void begin_translation(struct request *r)
         .is_structured = t->is_structured,
         .created_unix_s = clock_unix_ms() / 1000,
         .metadata = t->metadata,
+        .tool_names = t->tool_names,
     };
     r->stream = tr_stream_create(&r->stream_params);
     if (!r->stream)

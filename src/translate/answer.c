@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "translate/tool_name.h"
+
 #define NAMES_BYTES_MAX 4096
 #define DEFAULT_REFUSAL "The model declined this request."
 
@@ -120,7 +122,10 @@ static enum answer_err add_reasoning(struct answer *a, enum part_kind kind, stru
 
 static enum answer_err add_call(struct answer *a, struct str id, struct str name, struct buf *out)
 {
-    struct part part = {.kind = PART_CALL, .index = a->calls++, .id = id, .name = name};
+    struct part part = {.kind = PART_CALL,
+                        .index = a->calls++,
+                        .id = id,
+                        .name = tool_name_client(a->params->tool_names, name)};
     return emit(a, &part, out);
 }
 

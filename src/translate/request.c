@@ -58,6 +58,7 @@ static bool finish(struct translation *t)
 {
     struct tr_request *out = t->out;
     out->input_estimate = estimate(t);
+    out->tool_names = t->tool_names;
     if (!write_betas(t))
         return false;
     return (report_join(t->arena, &t->report.ignored, &out->ignored) &&

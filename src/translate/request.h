@@ -31,6 +31,8 @@ struct tr_policy {
     bool strict;              /* every ignore, clamp and repair is a 400 that names it */
 };
 
+struct tool_names;
+
 /* What the rest of the way needs to know of a request. Strings live in the arena or the input. */
 struct tr_request {
     struct buf body;        /* the Anthropic request, stream: true; owned, buf_done it */
@@ -47,8 +49,9 @@ struct tr_request {
     struct str metadata;        /* the client's metadata object as JSON, echoed; empty = none */
     struct str ignored;         /* value of x-ignored-params; empty = no header */
     struct str modified;        /* value of x-modified-params; empty = no header */
-    int64_t max_tokens;         /* as sent upstream */
-    int64_t input_estimate;     /* rough input tokens, for the token bucket */
+    const struct tool_names *tool_names; /* for the way back, in the arena; NULL = no tools */
+    int64_t max_tokens;                  /* as sent upstream */
+    int64_t input_estimate;              /* rough input tokens, for the token bucket */
 };
 
 #define TR_BODY_MAX (64u << 20) /* an upstream body; the client's own limit is half of it */

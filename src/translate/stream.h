@@ -16,6 +16,8 @@ struct tr_usage { /* Anthropic's counts; 0 where it says nothing */
     int64_t input, cache_write, cache_read, output, thinking;
 };
 
+struct tool_names;
+
 /* Borrowed until tr_stream_destroy: they live with the request. */
 struct tr_stream_params {
     bool is_stream; /* chunks, or one chat.completion */
@@ -23,7 +25,8 @@ struct tr_stream_params {
     bool is_json_object; /* strip code fences, add no separators */
     bool is_structured;  /* add no separators */
     int64_t created_unix_s;
-    struct str metadata; /* echoed JSON object; empty = none */
+    struct str metadata;                 /* echoed JSON object; empty = none */
+    const struct tool_names *tool_names; /* restores the client's names; NULL = none */
 };
 
 enum tr_state {

@@ -9,6 +9,7 @@
 #include "translate/reasoning.h"
 #include "translate/report.h"
 #include "translate/request.h"
+#include "translate/tool_name.h"
 #include "json/json.h"
 
 enum field {
@@ -91,7 +92,8 @@ struct translation {
     bool is_prefill;        /* the last turn is an assistant's, for the model to continue */
 
     struct cache_wish cache;
-    enum cache_ttl auto_cache; /* the top-level marker */
+    enum cache_ttl auto_cache;     /* the top-level marker */
+    struct tool_names *tool_names; /* NULL until a tool is named */
     struct sampling sampling;
     struct format format;
     struct blocks stops; /* stop sequences */

@@ -17,6 +17,7 @@ bool answer_init(struct answer *a, const struct tr_stream_params *params)
     buf_init(&a->input, ANSWER_INPUT_BYTES_MAX);
     buf_init(&a->names, NAMES_BYTES_MAX);
     /* The filter lets go of what it held back, besides what it is given. */
+    annotations_init(&a->annotations);
     buf_init(&a->unfenced, ANSWER_INPUT_BYTES_MAX + FENCE_HELD_MAX);
     if (!params->is_stream)
         a->whole = completion_create();
@@ -29,6 +30,7 @@ void answer_done(struct answer *a)
     completion_destroy(a->whole);
     buf_done(&a->input);
     buf_done(&a->names);
+    annotations_done(&a->annotations);
     buf_done(&a->unfenced);
     pending_done(&a->pending);
 }
@@ -86,12 +88,13 @@ static enum answer_err add_text(struct answer *a, struct piece text, struct buf 
     if (text.s.n == 0)
         return ANSWER_OK;
     bool is_json = a->params->is_json_object || a->params->is_structured;
-    bool is_apart = a->has_text && a->is_after_gap && !a->is_blank_last && !begins_blank(text);
+    bool is_apart =
+        a->has_text && a->is_after_gap && !a->is_blank_last && !begins_blank(text) && !is_json;
     a->has_text = true;
     a->is_after_gap = false;
     a->is_blank_last = ends_blank(text);
-    return emit(
-        a, &(struct part){.kind = PART_TEXT, .text = text, .is_apart = is_apart && !is_json}, out);
+    annotations_text(&a->annotations, text, is_apart);
+    return emit(a, &(struct part){.kind = PART_TEXT, .text = text, .is_apart = is_apart}, out);
 }
 
 static enum answer_err add_unfenced(struct answer *a, struct buf *out)
@@ -188,6 +191,33 @@ static enum answer_err open_redacted(struct answer *a, yyjson_val *block, struct
     return add_reasoning(a, PART_ENCRYPTED, data, out);
 }
 
+static enum answer_err add_citation(struct answer *a, yyjson_val *citation)
+{
+    return annotations_add(&a->annotations, citation) ? ANSWER_OK : ANSWER_TOO_LARGE;
+}
+
+static enum answer_err open_text(struct answer *a, yyjson_val *block, struct buf *out)
+{
+    yyjson_val *citations = json_get(block, "citations"), *citation;
+    size_t i, n;
+    annotations_begin(&a->annotations);
+    yyjson_arr_foreach(citations, i, n, citation)
+    {
+        enum answer_err err = add_citation(a, citation);
+        if (err)
+            return err;
+    }
+    return take_text(a, (struct piece){.s = json_str(json_get(block, "text"))}, out);
+}
+
+static enum answer_err close_text(struct answer *a, struct buf *out)
+{
+    struct part part;
+    if (!annotations_end(&a->annotations, &part))
+        return ANSWER_TOO_LARGE;
+    return part.name.n ? emit(a, &part, out) : ANSWER_OK;
+}
+
 enum answer_err answer_block(struct answer *a, int64_t index, yyjson_val *block, struct buf *out)
 {
     enum answer_err err = answer_block_end(a, out);
@@ -199,7 +229,7 @@ enum answer_err answer_block(struct answer *a, int64_t index, yyjson_val *block,
     a->block = (struct block){.kind = BLOCK_OTHER, .index = index};
     if (str_eq(type, STR("text"))) {
         a->block.kind = BLOCK_TEXT;
-        return take_text(a, (struct piece){.s = json_str(json_get(block, "text"))}, out);
+        return open_text(a, block, out);
     }
     a->is_after_gap = true;
     if (str_eq(type, STR("thinking"))) {
@@ -238,6 +268,8 @@ enum answer_err answer_delta(struct answer *a, const struct delta *delta, struct
         return ANSWER_MALFORMED;
     if (a->block.kind == BLOCK_TEXT && delta->kind == DELTA_TEXT)
         return take_text(a, delta->text, out);
+    if (a->block.kind == BLOCK_TEXT && delta->kind == DELTA_CITATION)
+        return add_citation(a, delta->citation);
     if (a->block.kind == BLOCK_THINKING && delta->kind == DELTA_THINKING)
         return add_reasoning(a, PART_REASONING, delta->text, out);
     if (a->block.kind == BLOCK_THINKING && delta->kind == DELTA_SIGNATURE)
@@ -251,6 +283,8 @@ enum answer_err answer_block_end(struct answer *a, struct buf *out)
 {
     struct block block = a->block;
     a->block = (struct block){0};
+    if (block.kind == BLOCK_TEXT)
+        return close_text(a, out);
     if (block.kind != BLOCK_CALL || (block.has_input && !block.is_pending))
         return ANSWER_OK;
     /* A tool without arguments gets no JSON at all; clients parse what they get. */

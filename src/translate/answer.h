@@ -6,6 +6,7 @@
 #ifndef TRANSLATE_ANSWER_H
 #define TRANSLATE_ANSWER_H
 
+#include "translate/annotation.h"
 #include "translate/chunk.h"
 #include "translate/completion.h"
 #include "translate/delta.h"
@@ -48,6 +49,7 @@ struct answer {
     struct pending_call open_call; /* the kept back call that is open; its strings are in `names` */
     struct buf names;
     struct fence fence;
+    struct annotations annotations;
     struct buf unfenced; /* what a piece of text leaves behind the filter */
 };
 

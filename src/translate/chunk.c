@@ -85,6 +85,19 @@ static void write_arguments(const struct part *part, struct buf *out)
     buf_append_str(out, STR("}}]"));
 }
 
+/* Behind the text of the block that they belong to. */
+static void write_citations(const struct part *part, struct buf *out)
+{
+    if (part->text.s.n) {
+        buf_append_str(out, STR("\"annotations\":["));
+        buf_append_str(out, part->text.s);
+        buf_append_str(out, STR("],"));
+    }
+    buf_append_str(out, STR("\"citations\":["));
+    buf_append_str(out, part->name);
+    buf_append_char(out, ']');
+}
+
 static void write_refusal(const struct part *part, struct buf *out)
 {
     write_member(out, STR("\"refusal\":\""), part->text);
@@ -117,6 +130,9 @@ void chunk_write_part(const struct chunk *c, const struct part *part, struct buf
         break;
     case PART_ARGUMENTS:
         write_arguments(part, out);
+        break;
+    case PART_CITATIONS:
+        write_citations(part, out);
         break;
     case PART_REFUSAL:
         write_refusal(part, out);

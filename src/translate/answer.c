@@ -18,6 +18,7 @@ bool answer_init(struct answer *a, const struct tr_stream_params *params)
     buf_init(&a->names, NAMES_BYTES_MAX);
     /* The filter lets go of what it held back, besides what it is given. */
     annotations_init(&a->annotations);
+    carrier_init(&a->carrier, params->carries_content);
     buf_init(&a->unfenced, ANSWER_INPUT_BYTES_MAX + FENCE_HELD_MAX);
     if (!params->is_stream)
         a->whole = completion_create();
@@ -31,6 +32,7 @@ void answer_done(struct answer *a)
     buf_done(&a->input);
     buf_done(&a->names);
     annotations_done(&a->annotations);
+    carrier_done(&a->carrier);
     buf_done(&a->unfenced);
     pending_done(&a->pending);
 }
@@ -227,6 +229,7 @@ enum answer_err answer_block(struct answer *a, int64_t index, yyjson_val *block,
     if (!type.n)
         return ANSWER_MALFORMED;
     a->block = (struct block){.kind = BLOCK_OTHER, .index = index};
+    carrier_open(&a->carrier, block);
     if (str_eq(type, STR("text"))) {
         a->block.kind = BLOCK_TEXT;
         return open_text(a, block, out);
@@ -259,8 +262,30 @@ static enum answer_err take_input(struct answer *a, struct piece json, struct bu
     return add_arguments(a, a->block.number, json, out);
 }
 
+/* What a delta says of its block, for the copy of it. */
+static void carry(struct answer *a, const struct delta *delta)
+{
+    switch (delta->kind) {
+    case DELTA_TEXT:
+    case DELTA_INPUT:
+    case DELTA_THINKING:
+        carrier_text(&a->carrier, delta->text);
+        break;
+    case DELTA_SIGNATURE:
+        carrier_signature(&a->carrier, delta->text);
+        break;
+    case DELTA_CITATION:
+        carrier_cite(&a->carrier, delta->citation);
+        break;
+    case DELTA_OTHER:
+        carrier_break(&a->carrier);
+        break;
+    }
+}
+
 enum answer_err answer_delta(struct answer *a, const struct delta *delta, struct buf *out)
 {
+    carry(a, delta);
     if (delta->kind == DELTA_OTHER)
         return ANSWER_OK;
     /* Blocks do not interleave. Guessing where a stray piece belongs would garble the answer. */
@@ -283,6 +308,7 @@ enum answer_err answer_block_end(struct answer *a, struct buf *out)
 {
     struct block block = a->block;
     a->block = (struct block){0};
+    carrier_close(&a->carrier);
     if (block.kind == BLOCK_TEXT)
         return close_text(a, out);
     if (block.kind != BLOCK_CALL || (block.has_input && !block.is_pending))
@@ -320,6 +346,17 @@ static enum answer_err add_refusal(struct answer *a, const struct answer_end *en
     return emit(a, &part, out);
 }
 
+static enum answer_err add_carrier(struct answer *a, const struct answer_end *end, struct buf *out)
+{
+    if (end->reason == STOP_REFUSAL) /* what it said is to be forgotten */
+        return ANSWER_OK;
+    struct piece content = {.s = carrier_finish(&a->carrier)};
+    if (content.s.n == 0)
+        return ANSWER_OK;
+    return emit(a, &(struct part){.kind = PART_CARRIER, .index = a->reasonings, .text = content},
+                out);
+}
+
 static enum answer_err end_text(struct answer *a, struct buf *out)
 {
     if (!a->params->is_json_object)
@@ -338,6 +375,8 @@ enum answer_err answer_finish(struct answer *a, const struct answer_end *end, st
         err = release_pending(a, out);
     if (!err)
         err = add_refusal(a, end, out);
+    if (!err)
+        err = add_carrier(a, end, out);
     if (err)
         return err;
     const char *reason = finish_reason(end->reason, a->has_text, a->calls > 0);

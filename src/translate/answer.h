@@ -7,6 +7,7 @@
 #define TRANSLATE_ANSWER_H
 
 #include "translate/annotation.h"
+#include "translate/carrier.h"
 #include "translate/chunk.h"
 #include "translate/completion.h"
 #include "translate/delta.h"
@@ -50,6 +51,7 @@ struct answer {
     struct buf names;
     struct fence fence;
     struct annotations annotations;
+    struct carrier carrier;
     struct buf unfenced; /* what a piece of text leaves behind the filter */
 };
 

@@ -4,6 +4,7 @@
  */
 #include "translate/chunk.h"
 
+#include "translate/carrier.h"
 #include "translate/usage.h"
 #include "json/json.h"
 
@@ -63,9 +64,11 @@ static void write_member(struct buf *out, struct str opening, struct piece text)
 /* One entry of reasoning_details; clients join those of the same index. */
 static void write_detail(const struct part *part, struct str opening, struct buf *out)
 {
+    bool is_carrier = part->kind == PART_CARRIER;
     buf_append_str(out, STR("\"reasoning_details\":[{\"type\":\"reasoning."));
     write_member(out, opening, part->text);
-    buf_printf(out, ",\"index\":%u,\"format\":\"" PART_REASONING_FORMAT "\"}]", part->index);
+    buf_printf(out, ",\"index\":%u,\"format\":\"%s\"}]", part->index,
+               is_carrier ? CARRIER_FORMAT : PART_REASONING_FORMAT);
 }
 
 static void write_call(const struct part *part, struct buf *out)
@@ -123,6 +126,7 @@ void chunk_write_part(const struct chunk *c, const struct part *part, struct buf
         write_detail(part, STR("text\",\"signature\":\""), out);
         break;
     case PART_ENCRYPTED:
+    case PART_CARRIER:
         write_detail(part, STR("encrypted\",\"data\":\""), out);
         break;
     case PART_CALL:

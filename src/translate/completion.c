@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "translate/carrier.h"
 #include "translate/usage.h"
 #include "json/json.h"
 
@@ -19,6 +20,7 @@ struct completion {
     struct buf calls;                  /* elements of tool_calls */
     struct buf annotations, citations; /* elements of the two */
     bool is_detail_open;               /* the last element of `details` stands inside its text */
+    bool is_detail_carrier;            /* and is the copy of the content */
     bool is_call_open;                 /* the last element of `calls` stands inside its arguments */
     unsigned detail_index;
 };
@@ -81,8 +83,9 @@ static void close_detail(struct completion *c)
         buf_append_str(&c->details, buf_str(&c->signature));
         buf_append_char(&c->details, '"');
     }
-    buf_printf(&c->details, ",\"index\":%u,\"format\":\"" PART_REASONING_FORMAT "\"}",
-               c->detail_index);
+    buf_printf(&c->details, ",\"index\":%u,\"format\":\"%s\"}", c->detail_index,
+               c->is_detail_carrier ? CARRIER_FORMAT : PART_REASONING_FORMAT);
+    c->is_detail_carrier = false;
     buf_reset(&c->signature);
 }
 
@@ -155,6 +158,11 @@ bool completion_add(struct completion *c, const struct part *part)
         break;
     case PART_ENCRYPTED:
         open_detail(c, part->index, "encrypted\",\"data\":\"");
+        piece_write(&c->details, part->text);
+        break;
+    case PART_CARRIER:
+        open_detail(c, part->index, "encrypted\",\"data\":\"");
+        c->is_detail_carrier = true;
         piece_write(&c->details, part->text);
         break;
     case PART_CALL:

@@ -165,6 +165,7 @@ static void begin_translation(struct request *r)
         .created_unix_s = clock_unix_ms() / 1000,
         .metadata = t->metadata,
         .tool_names = t->tool_names,
+        .is_function_call = t->is_function_call,
     };
     r->stream = tr_stream_create(&r->stream_params);
     if (!r->stream)

@@ -17,11 +17,12 @@ struct completion {
     struct buf reasoning;              /* between the quotes */
     struct buf details;                /* elements of reasoning_details */
     struct buf signature;              /* of the open element, between the quotes */
-    struct buf calls;                  /* elements of tool_calls */
+    struct buf calls;                  /* elements of tool_calls, or function_call */
     struct buf annotations, citations; /* elements of the two */
     bool is_detail_open;               /* the last element of `details` stands inside its text */
     bool is_detail_carrier;            /* and is the copy of the content */
     bool is_call_open;                 /* the last element of `calls` stands inside its arguments */
+    bool is_function_call;             /* `calls` is one legacy function_call */
     unsigned detail_index;
 };
 
@@ -104,19 +105,24 @@ static void open_detail(struct completion *c, unsigned index, const char *openin
 static void close_call(struct completion *c)
 {
     if (c->is_call_open)
-        buf_append_z(&c->calls, "\"}}");
+        buf_append_z(&c->calls, c->is_function_call ? "\"}" : "\"}}");
     c->is_call_open = false;
 }
 
 static void open_call(struct completion *c, const struct part *part)
 {
+    const struct part_call_words *words = &part_call_words[part->form];
     close_call(c);
-    buf_append_z(&c->calls, c->calls.len ? ",{\"id\":" : "{\"id\":");
-    json_write_string(&c->calls, part->id);
-    buf_append_z(&c->calls, ",\"type\":\"function\",\"function\":{\"name\":");
-    json_write_string(&c->calls, part->name);
-    buf_append_z(&c->calls, ",\"arguments\":\"");
     c->is_call_open = true;
+    c->is_function_call = part->form == CALL_FUNCTION;
+    if (!c->is_function_call) {
+        buf_append_z(&c->calls, c->calls.len ? ",{\"id\":" : "{\"id\":");
+        json_write_string(&c->calls, part->id);
+        buf_printf(&c->calls, ",\"type\":\"%s\",\"%s\":", words->type, words->type);
+    }
+    buf_append_z(&c->calls, "{\"name\":");
+    json_write_string(&c->calls, part->name);
+    buf_printf(&c->calls, ",\"%s\":\"", words->arguments);
 }
 
 static void set_refusal(struct completion *c, const struct part *part)
@@ -213,7 +219,11 @@ static void write_message(const struct completion *c, bool is_refused, struct bu
     if (!is_refused) {
         write_elements("annotations", &c->annotations, out);
         write_elements("citations", &c->citations, out);
-        write_elements("tool_calls", &c->calls, out);
+    }
+    if (has_calls) {
+        buf_append_z(out, c->is_function_call ? ",\"function_call\":" : ",\"tool_calls\":[");
+        buf_append_str(out, buf_str(&c->calls));
+        buf_append_z(out, c->is_function_call ? "" : "]");
     }
     buf_append_char(out, '}');
 }

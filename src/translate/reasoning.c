@@ -6,6 +6,7 @@
 
 #include "translate/fields.h"
 #include "translate/replay.h"
+#include "translate/tools.h"
 #include "translate/translation.h"
 
 #define BUDGET_MIN   1024 /* the upstream's */
@@ -312,7 +313,11 @@ static bool is_loop_without_thinking(const struct translation *t)
 
 bool reasoning_fit(struct translation *t)
 {
+    t->out->carries_content =
+        reasoning_is_on(t) || tools_are_sent(t) || t->thinking.type == THINKING_BETWEEN_TOOLS;
     if (t->thinking.type == THINKING_ENABLED) {
+        if (tools_are_forced(t))
+            return give_up_budget(t, "tool_choice");
         if (is_loop_without_thinking(t))
             return give_up_budget(t, "history");
     }

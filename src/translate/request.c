@@ -11,8 +11,9 @@
 
 /* Each step reads what the ones before it left; the first that refuses ends the request. */
 static bool (*const steps[])(struct translation *t) = {
-    model_settle,  fields_read,       format_read,     reasoning_settle, messages_read,
-    reasoning_fit, max_tokens_settle, sampling_settle, cache_settle,     body_write,
+    model_settle,      fields_read,     format_read,        tools_read,
+    reasoning_settle,  messages_read,   tool_choice_settle, reasoning_fit,
+    max_tokens_settle, sampling_settle, cache_settle,       body_write,
 };
 
 static bool write_betas(struct translation *t)
@@ -35,9 +36,9 @@ static bool write_betas(struct translation *t)
  */
 static int64_t estimate(const struct translation *t)
 {
-    enum { PER_REQUEST = 8, PER_BLOCK = 4 };
-    size_t bytes = buf_str(&t->format.schema).n;
-    int64_t tokens = PER_REQUEST;
+    enum { PER_REQUEST = 8, PER_BLOCK = 4, FOR_TOOLS = 350 };
+    size_t bytes = buf_str(&t->format.schema).n + t->tools_bytes;
+    int64_t tokens = t->tools_bytes ? PER_REQUEST + FOR_TOOLS : PER_REQUEST;
     const struct blocks *blocks = &t->system;
     const struct turn *turn = t->turns;
     for (;;) {

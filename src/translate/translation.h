@@ -63,9 +63,12 @@ struct sampling {
 
 /* What response_format asks for. */
 struct format {
-    struct buf schema;      /* transformed; owned; empty unless output_config.format is sent */
-    struct str instruction; /* for the end of `system`; empty = none */
+    struct buf schema;        /* transformed; owned; empty unless output_config.format is sent */
+    struct str instruction;   /* for the end of `system`; empty = none */
+    size_t optionals, unions; /* in the schema: strict tools share the limits with it */
 };
+
+struct tools;
 
 struct translation {
     struct arena *arena;
@@ -83,6 +86,10 @@ struct translation {
     struct thinking thinking;
     enum model_effort thinking_effort; /* how much it will think; EFFORT_NONE: not at all */
     bool is_succeeded;                 /* `model` stands in for a retired one that did not think */
+
+    struct tools *tools;        /* see tools.h; set by tools_read */
+    struct blocks tool_markers; /* the cache marks of tools, which come before all others */
+    size_t tools_bytes;         /* as written */
 
     struct blocks system;
     struct turn *turns, *last_turn;
@@ -144,15 +151,17 @@ bool want_array(struct translation *t, const char *param, yyjson_val *v);
 void fields_collect(struct translation *t, yyjson_val *root);
 
 /* The steps, in the order in which request.c takes them. */
-bool model_settle(struct translation *t);      /* model.c's answer for this request */
-bool fields_read(struct translation *t);       /* every known field by its rule */
-bool format_read(struct translation *t);       /* response_format */
-bool reasoning_settle(struct translation *t);  /* how the model is to think */
-bool messages_read(struct translation *t);     /* system and messages */
-bool reasoning_fit(struct translation *t);     /* where the history leaves no choice */
-bool max_tokens_settle(struct translation *t); /* the limit, with room for thinking */
-bool sampling_settle(struct translation *t);   /* sampling and the API version */
-bool cache_settle(struct translation *t);      /* prompt cache markers */
+bool model_settle(struct translation *t);       /* model.c's answer for this request */
+bool fields_read(struct translation *t);        /* every known field by its rule */
+bool format_read(struct translation *t);        /* response_format */
+bool tools_read(struct translation *t);         /* definitions, and which may be called */
+bool reasoning_settle(struct translation *t);   /* how the model is to think */
+bool messages_read(struct translation *t);      /* system and messages */
+bool tool_choice_settle(struct translation *t); /* a forced call of a model that cannot be forced */
+bool reasoning_fit(struct translation *t);      /* where tools and history leave no choice */
+bool max_tokens_settle(struct translation *t);  /* the limit, with room for thinking */
+bool sampling_settle(struct translation *t);    /* sampling and the API version */
+bool cache_settle(struct translation *t);       /* prompt cache markers */
 bool body_write(struct translation *t);
 
 #endif

@@ -4,72 +4,13 @@
  */
 #include <string.h>
 
+#include "translate/block.h"
 #include "translate/tools.h"
 
 static void write_text_member(struct buf *b, const char *name, struct str text)
 {
     buf_printf(b, ",\"%s\":", name);
     json_write_string(b, text);
-}
-
-void cache_write(struct buf *b, enum cache_ttl ttl)
-{
-    if (ttl == CACHE_NONE)
-        return;
-    buf_append_z(b, ",\"cache_control\":{\"type\":\"ephemeral\"");
-    if (ttl == CACHE_1H)
-        buf_append_z(b, ",\"ttl\":\"1h\"");
-    buf_append_char(b, '}');
-}
-
-static void write_thinking(struct buf *b, const struct block *block)
-{
-    buf_append_z(b, "{\"type\":\"thinking\",\"thinking\":");
-    json_write_text(b, block->text);
-    buf_append_z(b, ",\"signature\":");
-    json_write_text(b, block->signature);
-    buf_append_char(b, '}');
-}
-
-static void write_redacted(struct buf *b, const struct block *block)
-{
-    buf_append_z(b, "{\"type\":\"redacted_thinking\",\"data\":");
-    json_write_text(b, block->text);
-    buf_append_char(b, '}');
-}
-
-static void write_text(struct buf *b, const struct block *block)
-{
-    buf_append_z(b, "{\"type\":\"text\",\"text\":");
-    json_write_text(b, block->text); /* from the document, or ours */
-    cache_write(b, block->cache);
-    buf_append_char(b, '}');
-}
-
-static void write_block(struct buf *b, const struct block *block)
-{
-    switch (block->kind) {
-    case BLOCK_TEXT:
-        write_text(b, block);
-        break;
-    case BLOCK_THINKING:
-        write_thinking(b, block);
-        break;
-    case BLOCK_REDACTED:
-        write_redacted(b, block);
-        break;
-    }
-}
-
-static void write_blocks(struct buf *b, const struct blocks *blocks)
-{
-    buf_append_char(b, '[');
-    for (const struct block *it = blocks->first; it; it = it->next) {
-        if (it != blocks->first)
-            buf_append_char(b, ',');
-        write_block(b, it);
-    }
-    buf_append_char(b, ']');
 }
 
 static void write_number(struct buf *b, const char *name, struct str number)
@@ -160,7 +101,7 @@ static void write_turns(struct buf *b, const struct translation *t)
         if (turn != t->turns)
             buf_append_char(b, ',');
         buf_printf(b, "{\"role\":\"%s\",\"content\":", roles[turn->role]);
-        write_blocks(b, &turn->blocks);
+        blocks_write(b, &turn->blocks);
         buf_append_char(b, '}');
     }
     buf_append_z(b, "]}");
@@ -175,7 +116,7 @@ bool body_write(struct translation *t)
     tools_write(t, b);
     if (t->system.first) {
         buf_append_z(b, ",\"system\":");
-        write_blocks(b, &t->system);
+        blocks_write(b, &t->system);
     }
     write_turns(b, t);
     if (!b->failed)

@@ -22,6 +22,8 @@ bool fields_add_beta(struct translation *t, const char *param, struct str name);
  * `prompt_cache_breakpoint`. `path` names the object that may hold one.
  */
 bool cache_has_marker(yyjson_val *holder);
+/* Whether a member of this name is one. */
+bool cache_is_marker(struct str name);
 bool cache_read_marker(struct translation *t, const char *path, yyjson_val *holder,
                        enum cache_ttl *ret);
 

@@ -6,15 +6,28 @@
 
 #include <string.h>
 
+#include "translate/block.h"
 #include "translate/part.h"
 
-static bool add(struct translation *t, struct blocks *to, enum block_kind kind, struct str text,
-                struct str signature)
+static bool add_thinking(struct translation *t, struct blocks *to, struct str text,
+                         struct str signature)
 {
-    if (!blocks_add(t, to, text, CACHE_NONE))
+    struct thought *thought = arena_alloc(t->arena, sizeof(*thought));
+    struct block *block = thought ? blocks_add_kind(t, to, BLOCK_THINKING) : NULL;
+    if (!block)
+        return refuse_memory(t);
+    *thought = (struct thought){text.p ? text : STR(""), signature};
+    block->thought = thought;
+    t->has_thinking = true;
+    return true;
+}
+
+static bool add_redacted(struct translation *t, struct blocks *to, struct str data)
+{
+    struct block *block = blocks_add_kind(t, to, BLOCK_REDACTED);
+    if (!block)
         return false;
-    to->last->kind = kind;
-    to->last->signature = signature;
+    block->text = data;
     t->has_thinking = true;
     return true;
 }
@@ -32,9 +45,9 @@ static bool add_block(struct translation *t, yyjson_val *v, struct blocks *to, b
     struct str signature = json_str(json_get(v, "signature"));
     yyjson_val *text = json_get(v, "thinking");
     if (str_eq(type, STR("redacted_thinking")) && data.n)
-        return add(t, to, BLOCK_REDACTED, data, (struct str){0});
+        return add_redacted(t, to, data);
     if (str_eq(type, STR("thinking")) && is_text_or_none(text) && signature.n)
-        return add(t, to, BLOCK_THINKING, json_str(text), signature);
+        return add_thinking(t, to, json_str(text), signature);
     *ret_is_lost = true;
     return true;
 }
@@ -114,7 +127,7 @@ static bool close_group(struct translation *t, struct group *g, struct blocks *t
         return true;
     }
     struct str text;
-    return join(t, &closed, &text) && add(t, to, BLOCK_THINKING, text, closed.signature);
+    return join(t, &closed, &text) && add_thinking(t, to, text, closed.signature);
 }
 
 /* Whether an entry goes on with the block of the ones before it. */
@@ -178,7 +191,7 @@ static bool read_details(struct translation *t, yyjson_val *list, struct blocks 
                            !json_get(entry, "signature");
         if (!is_redacted)
             *ret_is_lost = true;
-        else if (!add(t, to, BLOCK_REDACTED, data, (struct str){0}))
+        else if (!add_redacted(t, to, data))
             return false;
     }
     return close_group(t, &g, to, ret_is_lost);
@@ -199,8 +212,7 @@ static bool report_lost(struct translation *t, size_t index, const char *name)
     return ignore_member(t, "messages", path, str_of(name));
 }
 
-/* A model that cannot think takes no thoughts either. */
-static bool takes_thinking(const struct translation *t)
+bool replay_is_taken(const struct translation *t)
 {
     return t->model.thinking_adaptive || t->model.thinking_enabled;
 }
@@ -213,7 +225,7 @@ bool replay_read(struct translation *t, size_t index, yyjson_val *message, struc
         bool is_lost = list && !yyjson_is_arr(list);
         if (!list || (yyjson_is_arr(list) && yyjson_arr_size(list) == 0))
             continue;
-        if (!takes_thinking(t))
+        if (!replay_is_taken(t))
             is_lost = true;
         else if (!is_lost && !sources[i].read(t, list, ret, &is_lost))
             return false;
@@ -226,7 +238,7 @@ bool replay_read(struct translation *t, size_t index, yyjson_val *message, struc
 
 bool replay_part(struct translation *t, size_t index, yyjson_val *part, struct blocks *ret)
 {
-    bool is_lost = !takes_thinking(t);
+    bool is_lost = !replay_is_taken(t);
     if (t->has_own_reasoning)
         return true;
     if (!is_lost && !add_block(t, part, ret, &is_lost))

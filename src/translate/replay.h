@@ -14,6 +14,14 @@
  * replay_part.
  */
 bool replay_read(struct translation *t, size_t index, yyjson_val *message, struct blocks *ret);
+/*
+ * The copy of a whole content that an answer carried, where the message still says the same:
+ * *ret_is_read, and nothing else of the message is to be read.
+ */
+bool replay_read_content(struct translation *t, size_t index, yyjson_val *message,
+                         struct blocks *ret, bool *ret_is_read);
+/* Whether the model takes thinking: one that cannot think takes none back. */
+bool replay_is_taken(const struct translation *t);
 /* A content part of type thinking or redacted_thinking, in its place. */
 bool replay_part(struct translation *t, size_t index, yyjson_val *part, struct blocks *ret);
 /* Whether the conversation ends with the results of tools: the model's turn goes on. */

@@ -3,8 +3,10 @@
  * client's flat fields still say the same, the blocks go upstream as they came from there.
  */
 #include "translate/carrier.h"
+#include "translate/content.h"
 #include "translate/replay.h"
 #include "translate/text.h"
+#include "translate/tool_history.h"
 
 static yyjson_val *carried(yyjson_val *message)
 {
@@ -174,17 +176,33 @@ static bool is_left_out(const struct translation *t, size_t index, yyjson_val *c
            !has_result(content, json_str(json_get(block, "id"))) && is_spoken_to(t, index);
 }
 
+static bool add_block(struct translation *t, size_t message, size_t index, yyjson_val *v,
+                      struct blocks *to)
+{
+    struct str type = json_str(json_get(v, "type"));
+    const struct content_part part = {
+        .message = message, .index = index, .speaker = SPEAKER_ASSISTANT, .v = v, .to = to};
+    if (str_eq(type, STR("thinking")) || str_eq(type, STR("redacted_thinking")))
+        return replay_part(t, message, v, to);
+    if (str_eq(type, STR("tool_use")) && is_direct(v))
+        return tool_history_read_own_call(t, &part);
+    struct block *block = blocks_add_kind(t, to, BLOCK_VALUE);
+    if (!block)
+        return false;
+    block->value = v;
+    return true;
+}
+
 bool replay_read_content(struct translation *t, size_t index, yyjson_val *message,
                          struct blocks *ret, bool *ret_is_read)
 {
     yyjson_val *content = replay_is_taken(t) ? read_data(t, message) : NULL, *block;
     *ret_is_read = content != NULL;
+    t->has_own_reasoning = false;
     size_t i, max;
     yyjson_arr_foreach(content, i, max, block)
     {
-        if (is_left_out(t, index, content, block))
-            continue;
-        if (!replay_add_value(t, ret, block))
+        if (!is_left_out(t, index, content, block) && !add_block(t, index, i, block, ret))
             return false;
     }
     return true;

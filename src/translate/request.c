@@ -4,6 +4,7 @@
  */
 #include "translate/request.h"
 
+#include "translate/block.h"
 #include "translate/translation.h"
 
 /* Members and quotes that the upstream's form has beyond the client's text. */
@@ -43,8 +44,8 @@ static int64_t estimate(const struct translation *t)
     const struct turn *turn = t->turns;
     for (;;) {
         for (const struct block *b = blocks->first; b; b = b->next) {
-            bytes += b->text.n;
             tokens += PER_BLOCK;
+            block_weigh(b, &bytes, &tokens);
         }
         if (!turn)
             break;
@@ -102,6 +103,8 @@ bool tr_request(struct arena *arena, const struct tr_policy *policy, const struc
     (void)buf_reserve(&out.body, body.n + BODY_EXTRA_BYTES);
     bool is_fine = translate(&t, yyjson_doc_get_root(doc));
     buf_done(&t.format.schema);
+    for (const struct kept_doc *kept = t.docs; kept; kept = kept->next)
+        yyjson_doc_free(kept->doc);
     yyjson_doc_free(doc);
     if (is_fine)
         *ret = out;

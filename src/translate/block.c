@@ -130,6 +130,13 @@ static void write_block(struct buf *b, const struct block *block)
     case BLOCK_MEDIA:
         write_media(b, block->media);
         break;
+    case BLOCK_THINKING:
+        write_member(b, "{\"type\":\"thinking\",\"thinking\":", block->thought->text);
+        write_member(b, ",\"signature\":", block->thought->signature);
+        break;
+    case BLOCK_REDACTED:
+        write_member(b, "{\"type\":\"redacted_thinking\",\"data\":", block->text);
+        break;
     case BLOCK_TOOL_USE:
         write_tool_use(b, block->tool_use);
         break;
@@ -139,6 +146,11 @@ static void write_block(struct buf *b, const struct block *block)
     }
     cache_write(b, block->cache);
     buf_append_char(b, '}');
+}
+
+bool block_takes_marker(const struct block *block)
+{
+    return block->kind != BLOCK_THINKING && block->kind != BLOCK_REDACTED;
 }
 
 void blocks_write(struct buf *b, const struct blocks *blocks)
@@ -205,6 +217,12 @@ void block_weigh(const struct block *block, size_t *bytes, int64_t *tokens)
         break;
     case BLOCK_MEDIA:
         weigh_media(block->media, bytes, tokens);
+        break;
+    case BLOCK_THINKING:
+        *bytes += block->thought->text.n;
+        break;
+    case BLOCK_REDACTED:
+        *bytes += block->text.n;
         break;
     case BLOCK_TOOL_USE:
         *bytes += block->tool_use->id.n + block->tool_use->name.n + block->tool_use->text.n +

@@ -18,6 +18,11 @@ struct media {
     struct str title;       /* a document's; empty = none */
 };
 
+/* A thinking block: the upstream takes it back unchanged or not at all. */
+struct thought {
+    struct str text, signature;
+};
+
 /* How the input of a tool call is to be written; the input is an object in every case. */
 enum tool_input {
     INPUT_EMPTY,     /* {} */
@@ -47,6 +52,8 @@ struct tool_result {
     bool is_error;
 };
 
+/* Thinking takes no cache marker. */
+bool block_takes_marker(const struct block *block);
 void blocks_write(struct buf *b, const struct blocks *blocks);
 /* Adds what the upstream will count for it: bytes of text, and tokens of what is no text. */
 void block_weigh(const struct block *block, size_t *bytes, int64_t *tokens);

@@ -56,11 +56,12 @@ static void write_passed(struct buf *b, const struct translation *t)
 static void write_output_config(struct buf *b, const struct translation *t)
 {
     struct str schema = buf_str(&t->format.schema);
-    if (!t->is_effort_low && schema.n == 0)
+    const char *effort = reasoning_effort_word(t->thinking.effort);
+    if (!effort && schema.n == 0)
         return;
     buf_append_z(b, ",\"output_config\":{");
-    if (t->is_effort_low)
-        buf_append_z(b, schema.n ? "\"effort\":\"low\"," : "\"effort\":\"low\"");
+    if (effort)
+        buf_printf(b, "\"effort\":\"%s\"%s", effort, schema.n ? "," : "");
     if (schema.n) {
         buf_append_z(b, "\"format\":{\"type\":\"json_schema\",\"schema\":");
         buf_append_str(b, schema);
@@ -86,8 +87,7 @@ static void write_settings(struct buf *b, const struct translation *t)
     if (t->service_tier)
         write_text_member(b, "service_tier", str_of(t->service_tier));
     write_passed(b, t);
-    if (t->is_thinking_off)
-        buf_append_z(b, ",\"thinking\":{\"type\":\"disabled\"}");
+    reasoning_write(t, b);
     write_output_config(b, t);
     cache_write(b, t->auto_cache);
 }

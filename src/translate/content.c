@@ -8,6 +8,7 @@
 
 #include "translate/fields.h"
 #include "translate/media.h"
+#include "translate/replay.h"
 #include "translate/text.h"
 #include "translate/tool_history.h"
 
@@ -65,6 +66,11 @@ static bool read_refusal(struct translation *t, const struct content_part *p)
     return read_text_member(t, p, ".refusal");
 }
 
+static bool read_thinking(struct translation *t, const struct content_part *p)
+{
+    return replay_part(t, p->message, p->v, p->to);
+}
+
 static bool read_search_result(struct translation *t, const struct content_part *p)
 {
     static const char *const members[] = {".source", ".title", ".content"};
@@ -109,8 +115,8 @@ static const struct {
     {"search_result", BY_USER_OR_TOOL, read_search_result},
     {"tool_result", BY(SPEAKER_USER), tool_history_read_own_result},
     {"tool_use", BY(SPEAKER_ASSISTANT), tool_history_read_own_call},
-    {"thinking", BY(SPEAKER_ASSISTANT), refuse_part},
-    {"redacted_thinking", BY(SPEAKER_ASSISTANT), refuse_part},
+    {"thinking", BY(SPEAKER_ASSISTANT), read_thinking},
+    {"redacted_thinking", BY(SPEAKER_ASSISTANT), read_thinking},
 };
 
 static bool refuse_type_word(struct translation *t, const struct content_part *p, struct str type)

@@ -7,6 +7,7 @@
 #include "translate/content.h"
 #include "translate/fields.h"
 #include "translate/media.h"
+#include "translate/replay.h"
 #include "translate/text.h"
 #include "translate/tool_history.h"
 
@@ -129,7 +130,8 @@ static bool settle_trailing(struct translation *t, struct reading *r)
         return refuse(t, "invalid_value", "messages",
                       "An assistant message with 'tool_calls' must be followed by tool messages "
                       "responding to each 'tool_call_id'.");
-    if (t->model.takes_prefill && !t->out->is_structured && last->kind == BLOCK_TEXT) {
+    if (t->model.takes_prefill && !t->out->is_structured && !reasoning_is_on(t) &&
+        last->kind == BLOCK_TEXT) {
         last->text = text_trim_end(last->text); /* the upstream refuses white space there */
         t->is_prefill = true;
         return true;
@@ -173,7 +175,7 @@ static bool read_marker(struct translation *t, size_t index, yyjson_val *message
         return true;
     if (!cache_read_marker(t, path_of(t, "messages[%zu]", index), message, &cache))
         return false;
-    if (cache != CACHE_NONE && blocks->last)
+    if (cache != CACHE_NONE && blocks->last && block_takes_marker(blocks->last))
         blocks->last->cache = cache;
     return true;
 }
@@ -203,6 +205,9 @@ static const struct {
     {"phase", BY_ANYONE},
     {"reasoning", BY_ANYONE},
     {"reasoning_content", BY_ANYONE},
+    {"reasoning_details", BY_ASSISTANT},
+    {"thinking_blocks", BY_ASSISTANT},
+    {"content_blocks", BY_ASSISTANT},
     {"name", BY_TOOL}, /* the call has it too */
     {"tool_call_id", BY_TOOL},
     {"is_error", BY_TOOL},
@@ -267,11 +272,17 @@ static bool read_user(struct translation *t, struct reading *r, size_t index, yy
     return true;
 }
 
-/* What an assistant message holds, in the upstream's order: texts, then calls. */
+/* What an assistant message holds, in the upstream's order: thinking, texts, then calls. */
 static bool gather_assistant(struct translation *t, size_t index, yyjson_val *message,
                              struct blocks *ret)
 {
-    if (!content_read(t, index, SPEAKER_ASSISTANT, json_get(message, "content"), ret))
+    bool is_whole;
+    if (!replay_read_content(t, index, message, ret, &is_whole))
+        return false;
+    if (is_whole)
+        return true;
+    if (!replay_read(t, index, message, ret) ||
+        !content_read(t, index, SPEAKER_ASSISTANT, json_get(message, "content"), ret))
         return false;
     struct str refusal = json_str(json_get(message, "refusal"));
     if (!ret->first && !text_is_blank(refusal) && !blocks_add(t, ret, refusal, CACHE_NONE))

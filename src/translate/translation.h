@@ -6,6 +6,7 @@
 #ifndef TRANSLATE_TRANSLATION_H
 #define TRANSLATE_TRANSLATION_H
 
+#include "translate/reasoning.h"
 #include "translate/report.h"
 #include "translate/request.h"
 #include "translate/tool_name.h"
@@ -24,6 +25,8 @@ enum block_kind {
     BLOCK_TEXT,
     BLOCK_VALUE, /* Anthropic's own, as the client wrote it */
     BLOCK_MEDIA,
+    BLOCK_THINKING,
+    BLOCK_REDACTED, /* thinking in a sealed form: the text is its data */
     BLOCK_TOOL_USE,
     BLOCK_TOOL_RESULT,
 };
@@ -37,6 +40,7 @@ struct block {
         struct str text;
         yyjson_val *value;
         const struct media *media;
+        const struct thought *thought;
         struct tool_use *tool_use;
         const struct tool_result *tool_result;
     };
@@ -85,6 +89,12 @@ struct format {
 
 struct tools;
 
+/* A document whose values the request refers to. */
+struct kept_doc {
+    struct kept_doc *next;
+    yyjson_doc *doc;
+};
+
 struct translation {
     struct arena *arena;
     const struct tr_policy *policy;
@@ -97,10 +107,10 @@ struct translation {
     yyjson_val *field[FIELD_COUNT]; /* as the client sent them; NULL = absent or null */
 
     struct model_info model;
+    struct reasoning_wish wish;
+    struct thinking thinking;
     enum model_effort thinking_effort; /* how much it will think; EFFORT_NONE: not at all */
     bool is_succeeded;                 /* `model` stands in for a retired one that did not think */
-    bool is_thinking_off;              /* send thinking: disabled */
-    bool is_effort_low;                /* send effort: low */
 
     struct tools *tools;        /* see tools.h; set by tools_read */
     struct blocks tool_markers; /* the cache marks of tools, which come before all others */
@@ -108,8 +118,11 @@ struct translation {
 
     struct blocks system;
     struct turn *turns, *last_turn;
-    bool has_assistant; /* or what tools answered: a conversation that goes on */
-    bool is_prefill;    /* the last turn is an assistant's, for the model to continue */
+    bool has_assistant;     /* or what tools answered: a conversation that goes on */
+    bool has_thinking;      /* blocks of it come back in the history */
+    bool has_own_reasoning; /* the message that is read has it in a field besides its content */
+    bool is_prefill;        /* the last turn is an assistant's, for the model to continue */
+    struct kept_doc *docs;  /* JSON inside of the request's strings, freed with it */
 
     struct tool_history *tool_history; /* while the messages are read */
     struct media_count media;
@@ -184,8 +197,10 @@ bool model_settle(struct translation *t);       /* model.c's answer for this req
 bool fields_read(struct translation *t);        /* every known field by its rule */
 bool format_read(struct translation *t);        /* response_format */
 bool tools_read(struct translation *t);         /* definitions, and which may be called */
+bool reasoning_settle(struct translation *t);   /* how the model is to think */
 bool messages_read(struct translation *t);      /* system and messages */
 bool tool_choice_settle(struct translation *t); /* a forced call of a model that cannot be forced */
+bool reasoning_fit(struct translation *t);      /* where tools and history leave no choice */
 bool max_tokens_settle(struct translation *t);  /* the limit, with room for thinking */
 bool sampling_settle(struct translation *t);    /* sampling and the API version */
 bool cache_settle(struct translation *t);       /* prompt cache markers */

@@ -316,7 +316,7 @@ enum go step_send(struct request *r)
         headers[n++] =
             (struct upstream_header){STR("anthropic-workspace-id"), r->head.workspace_id};
     int64_t timeout_ms = shared->config->request_timeout_s * 1000;
-    if (t->is_structured && timeout_ms < GRAMMAR_TIMEOUT_MS)
+    if ((t->is_structured || t->has_strict_tools) && timeout_ms < GRAMMAR_TIMEOUT_MS)
         timeout_ms = GRAMMAR_TIMEOUT_MS;
     *request = (struct upstream_request){
         .method = STR("POST"),

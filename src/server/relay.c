@@ -80,6 +80,7 @@ static void deliver(struct request *r, enum tr_state state, struct buf *out, enu
         break;
     }
     const struct api_error *error = tr_stream_error(r->stream);
+    r->is_final = tr_stream_is_final(r->stream);
     snprintf(r->detail, sizeof(r->detail), "%s", error->code[0] ? error->code : error->type);
     if (r->status != 0)
         send_piece(r, out, true);

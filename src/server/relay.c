@@ -197,12 +197,21 @@ static void on_head(void *arg, int status, const struct upstream_header *headers
     request_drive(r);
 }
 
+/* Its first bytes: a grammar is compiled by now, which was the one reason to be silent longer. */
+static void take_first_data(struct request *r)
+{
+    r->has_data = true;
+    upstream_set_idle_timeout(r->call, r->worker->shared->config->request_timeout_s * 1000);
+}
+
 static void on_data(void *arg, const char *p, size_t n)
 {
     struct request *r = arg;
     if (r->end != END_NONE)
         return; /* behind the end of the answer nothing matters */
     struct buf *out;
+    if (!r->has_data)
+        take_first_data(r);
     switch (r->content) {
     case CONTENT_EVENTS:
         out = begin_output(r);

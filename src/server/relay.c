@@ -80,6 +80,7 @@ static void deliver(struct request *r, enum tr_state state, struct buf *out, enu
         break;
     }
     const struct api_error *error = tr_stream_error(r->stream);
+    r->is_final = tr_stream_is_final(r->stream);
     snprintf(r->detail, sizeof(r->detail), "%s", error->code[0] ? error->code : error->type);
     if (r->status != 0)
         send_piece(r, out, true);
@@ -197,12 +198,21 @@ static void on_head(void *arg, int status, const struct upstream_header *headers
     request_drive(r);
 }
 
+/* Its first bytes: a grammar is compiled by now, which was the one reason to be silent longer. */
+static void take_first_data(struct request *r)
+{
+    r->has_data = true;
+    upstream_set_idle_timeout(r->call, r->worker->shared->config->request_timeout_s * 1000);
+}
+
 static void on_data(void *arg, const char *p, size_t n)
 {
     struct request *r = arg;
     if (r->end != END_NONE)
         return; /* behind the end of the answer nothing matters */
     struct buf *out;
+    if (!r->has_data)
+        take_first_data(r);
     switch (r->content) {
     case CONTENT_EVENTS:
         out = begin_output(r);

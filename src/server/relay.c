@@ -164,6 +164,7 @@ static void begin_translation(struct request *r)
         .is_structured = t->is_structured,
         .created_unix_s = clock_unix_ms() / 1000,
         .metadata = t->metadata,
+        .names = t->names,
         .tool_names = t->tool_names,
     };
     r->stream = tr_stream_create(&r->stream_params);
@@ -236,7 +237,7 @@ static void on_data(void *arg, const char *p, size_t n)
 static void end_with_upstream_error(struct request *r)
 {
     struct tr_upstream_error e;
-    tr_upstream_error(r->upstream_status, buf_str(&r->collected), &e);
+    tr_upstream_error(r->upstream_status, buf_str(&r->collected), r->translated.names, &e);
     r->is_final = e.is_final;
     snprintf(r->detail, sizeof(r->detail), "upstream status %d%s%s", r->upstream_status,
              e.error.code[0] ? " " : "", e.error.code);

@@ -112,6 +112,7 @@ bool blocks_add(struct translation *t, struct blocks *to, struct str text, enum 
         return refuse_memory(t);
     b->text = text;
     b->cache = cache;
+    b->origin = t->origin;
     struct blocks one = {b, b};
     blocks_move(to, &one);
     return true;

@@ -11,8 +11,8 @@
 
 /* Each step reads what the ones before it left; the first that refuses ends the request. */
 static bool (*const steps[])(struct translation *t) = {
-    model_settle,      fields_read,     format_read,  messages_read,
-    max_tokens_settle, sampling_settle, cache_settle, body_write,
+    model_settle,    fields_read,  format_read,    messages_read, max_tokens_settle,
+    sampling_settle, cache_settle, origins_settle, body_write,
 };
 
 static bool write_betas(struct translation *t)

@@ -6,6 +6,7 @@
 #ifndef TRANSLATE_TRANSLATION_H
 #define TRANSLATE_TRANSLATION_H
 
+#include "translate/origin.h"
 #include "translate/report.h"
 #include "translate/request.h"
 #include "translate/tool_name.h"
@@ -25,6 +26,7 @@ struct block {
     struct block *next;
     struct str text;
     enum cache_ttl cache;
+    struct origin origin;
 };
 
 struct blocks {
@@ -78,6 +80,7 @@ struct translation {
 
     struct blocks system;
     struct turn *turns, *last_turn;
+    struct origin origin; /* of the blocks that are being made; none: they are ours */
     bool has_assistant;
     bool is_prefill; /* the last turn is an assistant's, for the model to continue */
 

@@ -162,10 +162,12 @@ static void begin_translation(struct request *r)
         .include_usage = t->include_usage,
         .is_json_object = t->is_json_object,
         .is_structured = t->is_structured,
+        .carries_content = t->carries_content,
         .created_unix_s = clock_unix_ms() / 1000,
         .metadata = t->metadata,
         .names = t->names,
         .tool_names = t->tool_names,
+        .is_function_call = t->is_function_call,
     };
     r->stream = tr_stream_create(&r->stream_params);
     if (!r->stream)
@@ -326,7 +328,7 @@ enum go step_send(struct request *r)
         headers[n++] =
             (struct upstream_header){STR("anthropic-workspace-id"), r->head.workspace_id};
     int64_t timeout_ms = shared->config->request_timeout_s * 1000;
-    if (t->is_structured && timeout_ms < GRAMMAR_TIMEOUT_MS)
+    if ((t->is_structured || t->has_strict_tools) && timeout_ms < GRAMMAR_TIMEOUT_MS)
         timeout_ms = GRAMMAR_TIMEOUT_MS;
     *request = (struct upstream_request){
         .method = STR("POST"),

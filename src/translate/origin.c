@@ -8,7 +8,8 @@
 /* Whether the content alone makes the blocks of a message. */
 static bool is_content_all(yyjson_val *message)
 {
-    static const char *const others[] = {"tool_calls", "function_call", "refusal"};
+    static const char *const others[] = {"tool_calls", "function_call",     "refusal",
+                                         "reasoning",  "reasoning_content", "reasoning_details"};
     for (size_t i = 0; i < PX_ARRAY_LEN(others); i++) {
         yyjson_val *v = json_get(message, others[i]);
         if (v && !(yyjson_is_arr(v) && yyjson_arr_size(v) == 0))
@@ -35,14 +36,16 @@ static struct origin origin_of_turn(const struct turn *turn)
 {
     struct origin o = {0};
     uint32_t n = 0;
+    bool may_be_moved = false; /* calls come last in a turn, results first */
     for (const struct block *b = turn->blocks.first; b; b = b->next, n++) {
+        may_be_moved |= b->kind == BLOCK_TOOL_USE || b->kind == BLOCK_TOOL_RESULT;
         if (b->origin.message == 0) /* ours */
             continue;
         if (o.message != 0 && b->origin.message != o.message)
             return (struct origin){0};
         o = b->origin;
     }
-    if (o.parts != n) /* some said nothing, or others were added */
+    if (o.parts != n || may_be_moved) /* some said nothing, or others were added */
         o.parts = 0;
     o.is_text = o.is_text && n == 1;
     return o;

@@ -547,5 +547,9 @@ bool schema_write(struct buf *out, yyjson_val *schema, struct str name, struct s
     *result = (struct schema_result){0};
     struct writer w = {.out = out, .result = result, .name = name, .description = description};
     result->why = schema_refs_check(schema);
-    return !result->why && write_node(&w, schema);
+    if (result->why || !write_node(&w, schema))
+        return false;
+    result->optionals = w.optionals;
+    result->unions = w.unions;
+    return true;
 }

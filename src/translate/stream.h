@@ -23,9 +23,11 @@ struct tool_names;
 struct tr_stream_params {
     bool is_stream; /* chunks, or one chat.completion */
     bool include_usage;
-    bool is_json_object; /* strip code fences, add no separators */
-    bool is_structured;  /* add no separators */
+    bool is_json_object;  /* strip code fences, add no separators */
+    bool is_structured;   /* add no separators */
+    bool carries_content; /* add a copy of the blocks where the fields cannot order them */
     int64_t created_unix_s;
+    bool is_function_call;               /* legacy: one function_call instead of tool_calls */
     struct str metadata;                 /* echoed JSON object; empty = none */
     const struct client_names *names;    /* for the upstream's errors; NULL = not known */
     const struct tool_names *tool_names; /* restores the client's names; NULL = none */

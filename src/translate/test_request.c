@@ -402,6 +402,18 @@ static void test_errors_name_what_the_client_sent(void **state)
     check_param(joined, "messages.2.content.0.text", "messages[3]");
     check_param(joined, "max_tokens", "max_tokens");
     check_param(joined, "metadata.user_id", "user");
+    /* What tools answered is sent when the next message has come. */
+    static const char tools[] =
+        "{\"model\":\"claude-opus-5-5\",\"messages\":[{\"role\":\"user\",\"content\":\"U\"},"
+        "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c1\",\"type\":"
+        "\"function\","
+        "\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},"
+        "{\"role\":\"tool\",\"tool_call_id\":\"c1\",\"content\":\"R\"},"
+        "{\"role\":\"assistant\",\"content\":\"A\"},{\"role\":\"user\",\"content\":\"V\"}]}";
+    check_param(tools, "messages.1.content.0.tool_use.id", "messages[1]");
+    check_param(tools, "messages.2.content.0.tool_result.content", "messages[2]");
+    check_param(tools, "messages.3.content", "messages[3].content");
+    check_param(tools, "messages.4.content", "messages[4].content");
     /* The message that asks the model to go on is ours. */
     static const char trailing[] =
         "{\"model\":\"claude-opus-5-5\",\"messages\":[{\"role\":\"user\",\"content\":\"U\"},"

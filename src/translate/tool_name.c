@@ -132,6 +132,16 @@ struct str tool_name_upstream(struct translation *t, struct str client_name)
     return add_pair(t, pair) ? pair.upstream : (struct str){0};
 }
 
+bool tool_name_is_known(const struct tool_names *names, struct str client_name)
+{
+    return find_client(names, client_name) != NULL;
+}
+
+bool tool_name_is_free(const struct tool_names *names, struct str upstream_name)
+{
+    return !find_upstream(names, upstream_name);
+}
+
 bool tool_name_reserve(struct translation *t, struct str upstream_name)
 {
     struct str name = arena_strdup(t->arena, upstream_name);

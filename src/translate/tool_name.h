@@ -23,6 +23,9 @@ bool tool_name_is_fine(struct str name);
  * already, so fine ones are to be asked for first.
  */
 struct str tool_name_upstream(struct translation *t, struct str client_name) PX_MUST_CHECK;
+/* Whether the client named this tool before; whether no tool has this name upstream. */
+bool tool_name_is_known(const struct tool_names *names, struct str client_name);
+bool tool_name_is_free(const struct tool_names *names, struct str upstream_name);
 /* Keeps a name from the client's tools: a tool of the upstream's own has it. */
 bool tool_name_reserve(struct translation *t, struct str upstream_name) PX_MUST_CHECK;
 /* The tool of this upstream name is a custom one, whose input is text. */

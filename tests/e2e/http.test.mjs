@@ -486,6 +486,36 @@ describe('clients that leave', () => {
     assert.ok(proxy.residentBytes() - before < 8 * MB);
   });
 
+  it('requests sent ahead by a client that never reads: answers do not pile up', async () => {
+    const before = proxy.residentBytes();
+    const connection = await open();
+    connection.socket.pause();
+    const some = Buffer.concat(Array(150).fill(request('GET', '/health')));
+    // Each piece is below what may be sent ahead; in time the answers fill every socket buffer.
+    for (let i = 0; i < 600 && !connection.isEnded; i++) {
+      connection.socket.write(some);
+      await sleep(5);
+    }
+    assert.ok(connection.isEnded, 'the client was not dropped');
+    if (!isSanitized) assert.ok(proxy.residentBytes() - before < 8 * MB);
+    assert.equal((await sendHere(request('GET', '/health'))).status, 200);
+  });
+
+  it('requests sent ahead are all answered to a client that reads late', async () => {
+    const connection = await open();
+    connection.socket.pause();
+    const { id } = (await sendHere(request('GET', '/v1/models'))).json.data[0];
+    const count = 1500;
+    for (let i = 0; i < count; i += 100) {
+      connection.socket.write(Buffer.concat(Array(100).fill(request('GET', `/v1/models/${id}`))));
+      await sleep(5);
+    }
+    await sleep(200);
+    connection.socket.resume();
+    for (let i = 0; i < count; i++) assert.equal((await connection.answer()).status, 200);
+    connection.close();
+  });
+
   it('one pipelined byte while busy harms nobody', async () => {
     const connection = await open();
     await connection.write(chat(ask('[[sim: text="first" first=200ms]]')));

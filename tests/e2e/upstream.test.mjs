@@ -1,6 +1,7 @@
 // The proxy and its upstream over TLS and HTTP/2: certificates, aborts, a burst of streams, and
 // two thousand of them open at once.
 import assert from 'node:assert/strict';
+import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
 import tls from 'node:tls';
@@ -118,6 +119,39 @@ describe('TLS', () => {
       });
     } finally {
       silent.close();
+    }
+  });
+});
+
+describe('an upstream that keeps its answer open', () => {
+  it('is let go soon after the last event', async () => {
+    const data = (value) => `event: ${value.type}\ndata: ${JSON.stringify(value)}\n\n`;
+    const usage = { input_tokens: 1, output_tokens: 1 };
+    const message = { id: 'msg_1', type: 'message', role: 'assistant', model: 'claude-haiku-4-5', content: [], stop_reason: null, usage };
+    let nOpen = 0;
+    const upstream = http.createServer((req, res) => {
+      req.resume();
+      if (req.method === 'GET') return res.end('{"data":[]}');
+      nOpen++;
+      res.on('close', () => nOpen--);
+      res.writeHead(200, { 'content-type': 'text/event-stream' });
+      res.write(data({ type: 'message_start', message }) +
+        data({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: 'whole' } }) +
+        data({ type: 'content_block_stop', index: 0 }) +
+        data({ type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage }) +
+        data({ type: 'message_stop' }));
+    });
+    await new Promise((resolve) => upstream.listen(0, '127.0.0.1', resolve));
+    try {
+      await withProxy(`http://127.0.0.1:${upstream.address().port}`, { WORKERS: '1' }, async (own) => {
+        const answers = await Promise.all([0, 1, 2].map(() => send(own.port, chat(ask('Hi', { stream: true })))));
+        for (const answer of answers) assert.equal(readStream(answer.text).content, 'whole');
+        assert.equal(nOpen, 3);
+        await until('the upstream is let go', () => nOpen === 0, 4000);
+      });
+    } finally {
+      upstream.closeAllConnections();
+      upstream.close();
     }
   });
 });

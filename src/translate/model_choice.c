@@ -38,6 +38,7 @@ bool model_settle(struct translation *t)
         served = asked; /* retired: the upstream says so itself */
         t->is_succeeded = false;
     }
+    t->out->is_succeeded = t->is_succeeded;
     /* The list behind `models` may be replaced while the request is under way. */
     t->out->model = arena_strdup(t->arena, served);
     if (!t->out->model.p)

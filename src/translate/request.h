@@ -44,6 +44,7 @@ struct tr_request {
     struct str beta;        /* value of the anthropic-beta header; empty = none */
     struct str asked_model; /* as the client named it; empty = it named none */
     struct str model;       /* as sent upstream */
+    bool is_succeeded;      /* `model` stands in for a retired one */
     bool is_stream;         /* the client wants chunks */
     bool include_usage;     /* stream_options.include_usage */
     bool is_json_object;    /* the fence filter is on */

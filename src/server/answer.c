@@ -180,8 +180,7 @@ static enum go answer_model(struct request *r)
     const struct tr_policy *policy = &w->shared->policy;
     struct str name = route_decode(&r->arena, r->model_name);
     struct buf *body = worker_out_buf(w);
-    if (name.n && tr_models_write_one(models_current(w), policy->model_aliases,
-                                      policy->model_succession, name, body)) {
+    if (name.n && tr_models_write_one(models_current(w), policy, name, body)) {
         answer_json(r, 200, buf_str(body));
         return request_end(r, END_DONE, NULL);
     }

@@ -11,6 +11,7 @@
 #include "cli/cli.h"
 #include "cli/own_flags.h"
 #include "cli/setup.h"
+#include "server/policy.h"
 #include "translate/request.h"
 #include "translate/stream.h"
 
@@ -67,22 +68,6 @@ static int print_error(const struct api_error *e)
     return CLI_FAILED;
 }
 
-static struct tr_policy policy_of(const struct config *c)
-{
-    return (struct tr_policy){
-        .default_model = str_of(c->anthropic_model),
-        .model_aliases = str_of(c->model_aliases),
-        .model_succession = c->model_succession,
-        .max_tokens = c->max_tokens,
-        .max_tokens_is_set = c->has_max_tokens,
-        .thinking_reserve = c->thinking_reserve,
-        .temperature = c->model_temperature,
-        .version = (enum tr_version)c->anthropic_version,
-        .cache = (enum tr_cache)c->prompt_cache,
-        .strict = c->strict,
-    };
-}
-
 static void explain_line(const char *name, struct str value)
 {
     if (value.n)
@@ -106,7 +91,7 @@ static int translate_request(const struct config *c, struct str body, bool is_ex
     struct arena arena;
     struct tr_request request;
     struct api_error error;
-    const struct tr_policy policy = policy_of(c);
+    const struct tr_policy policy = policy_of_config(c);
     arena_init(&arena, ARENA_BYTES_MAX);
     int exit_code = CLI_OK;
     if (tr_request(&arena, &policy, NULL, body, &request, &error)) {

@@ -8,6 +8,7 @@
 #include "server/cors.h"
 #include "server/response.h"
 #include "server/worker.h"
+#include "translate/upstream_error.h"
 
 /* A body up to this size is sent with its head in one write. */
 #define JOINED_BODY_BYTES_MAX 65536
@@ -24,8 +25,6 @@ static void write_limits(struct request *r, struct buf *b)
         admit_write_wait(r->wait_ms, b);
     if (r->end == END_SHUTDOWN || r->end == END_TOO_MANY_CONNECTIONS)
         admit_write_wait(1000, b);
-    if (r->is_final && str_find(buf_str(&r->upstream_headers), STR("x-should-retry:")) < 0)
-        buf_append_z(b, "x-should-retry: false\r\n");
 }
 
 static void write_translation(const struct request *r, struct buf *b)
@@ -37,6 +36,10 @@ static void write_translation(const struct request *r, struct buf *b)
         response_header(b, "x-modified-params", t->modified);
     if (t->is_best_effort_format)
         buf_append_z(b, "x-response-format: best-effort\r\n");
+    /* A stream's header goes out before anybody can know. */
+    if (t->is_tool_choice_emulated && !t->is_stream && r->stream &&
+        str_eq(tr_stream_finish_reason(r->stream), STR("stop")))
+        buf_append_z(b, "x-tool-choice-unmet: 1\r\n");
 }
 
 static void write_refusal(const struct request *r, struct buf *b)
@@ -63,6 +66,8 @@ static struct buf *begin(struct request *r, struct response_head *h)
     buf_printf(b, "openai-processing-ms: %lld\r\nopenai-version: " OPENAI_VERSION "\r\n",
                (long long)((clock_mono_us() - r->started_us) / 1000));
     write_limits(r, b);
+    if (r->is_final) /* whatever the upstream said of it */
+        tr_response_header(h->status, STR("x-should-retry"), STR("false"), 0, &r->upstream_headers);
     buf_append_str(b, buf_str(&r->upstream_headers));
     if (r->has_translated)
         write_translation(r, b);

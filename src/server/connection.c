@@ -129,17 +129,24 @@ static void close_now(struct connection *c, enum end_reason why)
     loop_defer(c->worker->loop, &c->free_job);
 }
 
+void connection_drop(struct connection *c)
+{
+    close_now(c, END_CLIENT_GONE);
+}
+
 static void close_when_flushed(struct connection *c)
 {
     if (c->state == CONN_CLOSING || c->state == CONN_CLOSED)
         return;
+    /* A socket that is closed with bytes unread, or yet to come, resets the peer, which may then
+     * lose the answer: only then linger. */
+    if (c->is_message_complete && !c->is_broken && c->pending.len == 0 &&
+        channel_waiting(&c->channel) == 0) {
+        connection_drop(c);
+        return;
+    }
     set_state(c, CONN_CLOSING);
     channel_close_after_flush(&c->channel);
-}
-
-void connection_drop(struct connection *c)
-{
-    close_now(c, END_CLIENT_GONE);
 }
 
 /* Answers a request that could not be read. The rest of the connection's bytes mean nothing. */

@@ -72,9 +72,9 @@ void health_write(const struct health *h, int64_t now_us, bool is_draining, stru
     buf_printf(out, "{\"status\":\"%s\",\"upstream\":{\"status\":\"%s\"",
                is_draining ? "draining" : "ok", status);
     write_age(out, "last_ok_seconds_ago", ok_us, now_us);
-    write_age(out, "last_failed_seconds_ago", failed_us, now_us);
-    if (failed_us) {
+    if (is_failing) {
         char name[32];
+        write_age(out, "last_failed_seconds_ago", failed_us, now_us);
         health_failure_name(atomic_load(&h->last_failure), name, sizeof(name));
         buf_printf(out, ",\"last_failure\":\"%s\"", name);
     }

@@ -34,16 +34,29 @@ void response_begin(struct buf *b, const struct response_head *h, struct str dat
         buf_append_z(b, "connection: keep-alive\r\n");
 }
 
+static bool is_fit(struct str value)
+{
+    for (size_t i = 0; i < value.n; i++)
+        if ((unsigned char)value.p[i] < 0x20 || (unsigned char)value.p[i] >= 0x7f)
+            return false;
+    return true;
+}
+
 void response_header(struct buf *b, const char *name, struct str value)
 {
     if (value.n > VALUE_BYTES_MAX)
         value.n = VALUE_BYTES_MAX;
-    buf_printf(b, "%s: ", name);
-    for (size_t i = 0; i < value.n; i++) {
-        unsigned char c = (unsigned char)value.p[i];
-        buf_append_char(b, c < 0x20 || c >= 0x7f ? '?' : (char)c);
+    buf_append_z(b, name);
+    buf_append(b, ": ", 2);
+    if (is_fit(value)) {
+        buf_append_str(b, value);
+    } else {
+        for (size_t i = 0; i < value.n; i++) {
+            unsigned char c = (unsigned char)value.p[i];
+            buf_append_char(b, c < 0x20 || c >= 0x7f ? '?' : (char)c);
+        }
     }
-    buf_append_z(b, "\r\n");
+    buf_append(b, "\r\n", 2);
 }
 
 void response_end(struct buf *b)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "server/policy.h"
 #include "server/worker.h"
 
 /* What one upstream stream may hold unread while its client does not read. */
@@ -26,26 +27,10 @@ struct server {
     size_t n_running;
     int port;
     int n_signals;
-    char bearer[512];
+    char bearer[1040]; /* "Bearer " and the longest key that the settings take */
 };
 
 /* What the workers share ------------------------------------------------------------------ */
-
-static void init_policy(struct tr_policy *p, const struct config *c)
-{
-    *p = (struct tr_policy){
-        .default_model = str_of(c->anthropic_model),
-        .model_aliases = str_of(c->model_aliases),
-        .model_succession = c->model_succession,
-        .max_tokens = c->max_tokens,
-        .max_tokens_is_set = c->has_max_tokens,
-        .thinking_reserve = c->thinking_reserve,
-        .temperature = c->model_temperature,
-        .version = (enum tr_version)c->anthropic_version,
-        .cache = (enum tr_cache)c->prompt_cache,
-        .strict = c->strict,
-    };
-}
 
 static bool init_auth(struct server *s, char *why, size_t why_size)
 {
@@ -97,7 +82,7 @@ static bool init_shared(struct server *s, const struct server_options *o, char *
     shared->is_demo = o->is_demo;
     shared->proxy_key = str_of(o->config->proxy_api_key);
     shared->cors_origins = str_of(o->config->cors_origins);
-    init_policy(&shared->policy, o->config);
+    shared->policy = policy_of_config(o->config);
     admit_init(&shared->admit, o->config->requests_per_minute, o->config->tokens_per_minute);
     return init_auth(s, why, why_size) && init_upstream(shared, why, why_size);
 }

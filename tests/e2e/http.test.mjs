@@ -338,6 +338,31 @@ describe('HTTP as clients speak it', () => {
     }
   });
 
+  it('an offer to go on as HTTP/2 or WebSocket is not taken', async () => {
+    const offers = [
+      { connection: 'Upgrade, HTTP2-Settings', upgrade: 'h2c', 'http2-settings': 'AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA' },
+      { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' },
+    ];
+    for (const headers of offers) {
+      const connection = await open();
+      await connection.write(chat(ask('[[sim: text="still HTTP/1.1"]]'), { headers }));
+      assert.equal((await connection.answer()).json.choices[0].message.content, 'still HTTP/1.1');
+      await connection.write(request('GET', '/health', { headers }));
+      assert.equal((await connection.answer()).status, 200);
+      connection.close();
+    }
+  });
+
+  it('the target in absolute form, percent-encoded, with a query', async () => {
+    assert.equal((await sendHere(request('GET', 'http://localhost/health'))).status, 200);
+    assert.equal((await sendHere(request('GET', '/v1/models/claude%2Dhaiku-5-5?x=y'))).json.id, 'claude-haiku-5-5');
+  });
+
+  it('no Host, two Hosts: 400', async () => {
+    for (const host of ['', 'Host: a\r\nHost: b\r\n'])
+      assert.equal((await sendHere(Buffer.from(`GET /health HTTP/1.1\r\n${host}\r\n`))).status, 400);
+  });
+
   it('a chunked request, with extensions and trailers', async () => {
     const body = Buffer.from(JSON.stringify(ask('[[sim: text="from chunks"]]')));
     const pieces = [body.subarray(0, 1), body.subarray(1, 30), body.subarray(30)];

@@ -160,6 +160,8 @@ static enum go answer_health(struct request *r)
 static bool must_wait_for_models(struct request *r)
 {
     struct worker *w = r->worker;
+    if (atomic_load(&w->shared->is_draining))
+        return false; /* nobody fetches any more */
     models_refresh(w);
     return !w->models.was_attempted && (atomic_load(&w->shared->models.is_fetching) ||
                                         atomic_load(&w->models.incoming) != NULL);

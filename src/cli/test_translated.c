@@ -46,7 +46,7 @@ static void validate(struct arena *arena, const struct tr_request *req, struct s
     yyjson_doc_free(doc);
 }
 
-static void translate(struct str body, const char *model, bool is_learned)
+static void translate(struct str body, const char *model, bool is_strict)
 {
     struct tr_policy policy = {.default_model = str_of(model),
                                .model_aliases = STR("*=claude-haiku-5-5"),
@@ -55,8 +55,7 @@ static void translate(struct str body, const char *model, bool is_learned)
                                .thinking_reserve = true,
                                .temperature = 0.1,
                                .eager_tool_input = true,
-                               .no_strict_tools = is_learned,
-                               .no_forced_tools = is_learned};
+                               .strict = is_strict};
     struct arena arena;
     struct tr_request req;
     struct api_error err = {0};

@@ -162,6 +162,7 @@ static void begin_translation(struct request *r)
         .include_usage = t->include_usage,
         .is_json_object = t->is_json_object,
         .is_structured = t->is_structured,
+        .carries_content = t->carries_content,
         .created_unix_s = clock_unix_ms() / 1000,
         .metadata = t->metadata,
         .tool_names = t->tool_names,

@@ -141,6 +141,66 @@ describe('legacy functions', () => {
   });
 });
 
+describe('a conversation with calls', () => {
+  const results = () => recorder.last.body.messages.at(-1).content.filter((block) => block.type === 'tool_result');
+
+  it('is run to its end by runTools', async () => {
+    const cities = [];
+    const run = client.chat.completions.runTools({
+      model: MODEL,
+      messages: [{ role: 'user', content: 'geo_weather, please [[sim: args="{\\"city\\":\\"Rome\\"}"]]' }],
+      tools: [{
+        type: 'function',
+        function: {
+          ...weather.function,
+          parse: JSON.parse,
+          function: ({ city }) => { cities.push(city); return 'sunny'; },
+        },
+      }],
+    }, { maxChatCompletions: 3 });
+    await run.done();
+    assert.deepEqual(cities, ['Rome']);
+    assert.ok((await run.finalContent()).length > 0);
+    const [assistant, user] = recorder.last.body.messages.slice(-2);
+    const use = assistant.content.find((block) => block.type === 'tool_use');
+    assert.deepEqual([use.name, use.input], ['geo_weather', { city: 'Rome' }]);
+    assert.deepEqual(user.content.map((block) => [block.type, block.tool_use_id]), [['tool_result', use.id]]);
+  });
+
+  it('takes back a custom tool\'s call as its text', async () => {
+    const tools = [{ type: 'custom', custom: { name: 'code.exec' } }];
+    const first = await ask('[[sim: args="{\\"input\\":\\"1 + 1\\"}"]]', { tools, tool_choice: 'required' });
+    const [call] = first.choices[0].message.tool_calls;
+    await client.chat.completions.create({
+      model: MODEL,
+      tools,
+      messages: [
+        { role: 'user', content: 'Add.' },
+        first.choices[0].message,
+        { role: 'tool', tool_call_id: call.id, content: '2' },
+      ],
+    });
+    const use = recorder.last.body.messages.at(-2).content.find((block) => block.type === 'tool_use');
+    assert.deepEqual([use.name, use.input, use.id], ['code_exec', { input: '1 + 1' }, call.id]);
+    assert.equal(results()[0].tool_use_id, call.id);
+  });
+
+  it('takes back a legacy function_call', async () => {
+    const legacy = { model: MODEL, functions: [weather.function] };
+    const messages = [{ role: 'user', content: 'geo_weather, please [[sim: args="{\\"city\\":\\"Rome\\"}"]]' }];
+    const first = await client.chat.completions.create({ ...legacy, messages });
+    assert.equal(first.choices[0].finish_reason, 'function_call');
+    const second = await client.chat.completions.create({
+      ...legacy,
+      messages: [...messages, first.choices[0].message, { role: 'function', name: 'geo.weather', content: 'sunny' }],
+    });
+    assert.equal(second.choices[0].finish_reason, 'stop');
+    const use = recorder.last.body.messages.at(-2).content.find((block) => block.type === 'tool_use');
+    assert.equal(use.name, 'geo_weather');
+    assert.equal(results()[0].tool_use_id, use.id);
+  });
+});
+
 describe('definitions', () => {
   it('that cannot be served are refused by their place', async () => {
     const error = await ask('x', { tools: [weather, { type: 'file_search' }] }).then(assert.fail, (e) => e);

@@ -101,18 +101,19 @@ static void write_tool_result(struct buf *b, const struct tool_result *result)
 }
 
 /* All but the markers, which cache.c has read and may have moved. */
-static void write_own(struct buf *b, yyjson_val *value)
+static void write_own(struct buf *b, yyjson_val *value, bool is_uncited)
 {
     size_t i, max, n = 0;
     yyjson_val *key, *v;
     buf_append_char(b, '{');
     yyjson_obj_foreach(value, i, max, key, v)
     {
-        if (cache_is_marker(json_str(key)))
+        struct str name = json_str(key);
+        if (cache_is_marker(name) || (is_uncited && str_eq(name, STR("citations"))))
             continue;
         if (n++)
             buf_append_char(b, ',');
-        json_write_text(b, json_str(key));
+        json_write_text(b, name);
         buf_append_char(b, ':');
         json_write_value(b, v);
     }
@@ -125,7 +126,8 @@ static void write_block(struct buf *b, const struct block *block)
         write_member(b, "{\"type\":\"text\",\"text\":", block->text);
         break;
     case BLOCK_VALUE:
-        write_own(b, block->value);
+    case BLOCK_UNCITED:
+        write_own(b, block->value, block->kind == BLOCK_UNCITED);
         break;
     case BLOCK_MEDIA:
         write_media(b, block->media);
@@ -213,6 +215,7 @@ void block_weigh(const struct block *block, size_t *bytes, int64_t *tokens)
         *bytes += block->text.n;
         break;
     case BLOCK_VALUE:
+    case BLOCK_UNCITED:
         weigh_own(block->value, bytes, tokens);
         break;
     case BLOCK_MEDIA:

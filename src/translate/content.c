@@ -28,7 +28,13 @@ bool content_cache(struct translation *t, const struct content_part *p, enum cac
 
 bool content_pass(struct translation *t, const struct content_part *p)
 {
-    struct block *block = blocks_add_kind(t, p->to, BLOCK_VALUE);
+    bool is_cited = yyjson_get_bool(json_get(json_get(p->v, "citations"), "enabled"));
+    /* Where a schema is in force, the upstream takes nothing that is to be cited. */
+    bool is_uncited = is_cited && t->out->is_structured;
+    if (is_uncited &&
+        !repair(t, "citations", t->policy->strict ? content_path(t, p, ".citations") : ""))
+        return false;
+    struct block *block = blocks_add_kind(t, p->to, is_uncited ? BLOCK_UNCITED : BLOCK_VALUE);
     if (!block)
         return false;
     block->value = p->v;

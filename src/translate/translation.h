@@ -24,7 +24,8 @@ enum cache_ttl { CACHE_NONE, CACHE_5M, CACHE_1H };
 
 enum block_kind {
     BLOCK_TEXT,
-    BLOCK_VALUE, /* Anthropic's own, as the client wrote it */
+    BLOCK_VALUE,   /* Anthropic's own, as the client wrote it */
+    BLOCK_UNCITED, /* the same without `citations` */
     BLOCK_MEDIA,
     BLOCK_THINKING,
     BLOCK_REDACTED, /* thinking in a sealed form: the text is its data */

@@ -1,0 +1,81 @@
+// Thinking by the official openai SDK: it is shown, it comes back signed, and loops of tools go on.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+
+import OpenAI from 'openai';
+
+import { Recorder } from './lib/recorder.mjs';
+import { PROXY_KEY, startProxy, startSim } from './lib/process.mjs';
+
+const MODELS = ['claude-fable-5-2', 'claude-opus-5-5', 'claude-sonnet-5-5', 'claude-sonnet-4-6', 'claude-haiku-4-5'];
+const tool = { type: 'function', function: { name: 'f', parameters: { type: 'object', properties: { a: { type: 'integer' } } } } };
+
+let sim, recorder, proxy, client;
+
+before(async () => {
+  sim = await startSim();
+  recorder = await Recorder.start(sim.url);
+  proxy = await startProxy(recorder);
+  client = new OpenAI({ baseURL: `http://127.0.0.1:${proxy.port}/v1`, apiKey: PROXY_KEY, maxRetries: 0 });
+});
+after(async () => {
+  try {
+    await proxy?.stop();
+  } finally {
+    await recorder?.stop();
+    await sim?.stop();
+  }
+});
+
+// What the upstream gets back of the assistant's turns.
+const turnsUp = () => recorder.last.body.messages.filter((m) => m.role === 'assistant').map((m) => m.content);
+
+describe('reasoning', () => {
+  for (const model of MODELS) {
+    it(`${model}: a loop of tools brings every signed block back, which the simulator checks`, async () => {
+      const messages = [{ role: 'user', content: '[[sim: think=text tool=f]] go' }];
+      const signatures = [];
+      for (let turn = 0; turn < 5; turn++) {
+        const { choices } = await client.chat.completions.create({ model, messages, tools: [tool], reasoning_effort: 'low' });
+        const { message, finish_reason } = choices[0];
+        assert.ok(message.reasoning_content.length > 0);
+        signatures.push(...message.reasoning_details.map((d) => d.signature));
+        messages.push(message);
+        for (const call of message.tool_calls ?? []) messages.push({ role: 'tool', tool_call_id: call.id, content: 'r' });
+        if (finish_reason === 'stop') messages.push({ role: 'user', content: '[[sim: think=text tool=f]] more' });
+      }
+      const blocks = turnsUp().flat().filter((b) => b.type === 'thinking');
+      assert.deepEqual(blocks.map((b) => b.signature), signatures.slice(0, -1));
+    });
+  }
+
+  it('between texts it comes back in its place', async () => {
+    const messages = [{ role: 'user', content: '[[sim: blocks=think,redacted,text,think,text]] go' }];
+    for (let turn = 0; turn < 2; turn++) {
+      const { choices } = await client.chat.completions.create({ model: 'claude-opus-5-5', messages });
+      messages.push(choices[0].message, { role: 'user', content: 'and?' });
+    }
+    assert.deepEqual(turnsUp()[0].map((b) => b.type), ['thinking', 'redacted_thinking', 'text', 'thinking', 'text']);
+  });
+
+  it('so does a search with its results', async () => {
+    const messages = [{ role: 'user', content: '[[sim: blocks=search,result,text]] go' }];
+    for (let turn = 0; turn < 2; turn++) {
+      const { choices } = await client.chat.completions.create({ model: 'claude-opus-5-5', messages });
+      assert.equal(choices[0].message.tool_calls, undefined);
+      messages.push(choices[0].message, { role: 'user', content: 'and?' });
+    }
+    assert.deepEqual(turnsUp()[0].map((b) => b.type), ['server_tool_use', 'web_search_tool_result', 'text']);
+  });
+
+  it('is streamed as it is answered', async () => {
+    const request = { model: 'claude-sonnet-5-5', reasoning_effort: 'high', messages: [{ role: 'user', content: '[[sim: think=text]] go' }] };
+    const whole = await client.chat.completions.create(request);
+    let text = '';
+    for await (const chunk of await client.chat.completions.create({ ...request, stream: true }))
+      text += chunk.choices[0]?.delta.reasoning_content ?? '';
+    assert.equal(text, whole.choices[0].message.reasoning_content);
+    assert.deepEqual(recorder.last.body.thinking, { type: 'adaptive', display: 'summarized' });
+    assert.deepEqual(recorder.last.body.output_config, { effort: 'high' });
+  });
+});

@@ -73,7 +73,7 @@ bool cache_read_marker(struct translation *t, const char *path, yyjson_val *hold
 
 bool cache_read_top_level(struct translation *t, const char *name, yyjson_val *v)
 {
-    enum cache_ttl ttl;
+    enum cache_ttl ttl = CACHE_NONE;
     if (!read_cache_control(t, name, v, &ttl))
         return false;
     if (t->policy->cache == TR_CACHE_OFF)

@@ -8,6 +8,15 @@
 #include "translate/text.h"
 #include "translate/tool_history.h"
 
+/* Answers have dozens of blocks; the walks below may be quadratic in them. */
+#define CARRIED_BLOCKS_MAX 512
+
+/* What decides which blocks of a message are left out. */
+struct surroundings {
+    bool has_words;    /* one of its texts is not blank */
+    bool is_spoken_to; /* a user speaks before the assistant does again */
+};
+
 static yyjson_val *carried(yyjson_val *message)
 {
     yyjson_val *details = json_get(message, "reasoning_details"), *entry, *last = NULL;
@@ -29,7 +38,8 @@ static bool is_list_of_blocks(yyjson_val *content)
         if (!json_str(json_get(block, "type")).n)
             return false;
     }
-    return yyjson_is_arr(content) && yyjson_arr_size(content) > 0;
+    return yyjson_is_arr(content) && yyjson_arr_size(content) > 0 &&
+           yyjson_arr_size(content) <= CARRIED_BLOCKS_MAX;
 }
 
 static bool is_type(yyjson_val *block, const char *type)
@@ -83,20 +93,22 @@ static bool is_direct(yyjson_val *call)
 /* The calls that the client knows are those of the blocks, in order. */
 static bool is_same_calls(yyjson_val *content, yyjson_val *calls)
 {
-    size_t at = 0, i, max;
+    size_t i, max;
     yyjson_val *block;
+    yyjson_arr_iter rest = yyjson_arr_iter_with(calls);
+    yyjson_val *call = yyjson_arr_iter_next(&rest);
     yyjson_arr_foreach(content, i, max, block)
     {
         if (!is_type(block, "tool_use"))
             continue;
-        yyjson_val *call = yyjson_arr_get(calls, at);
         bool is_known =
             call && str_eq(json_str(json_get(call, "id")), json_str(json_get(block, "id")));
-        at += is_known;
-        if (!is_known && is_direct(block))
+        if (is_known)
+            call = yyjson_arr_iter_next(&rest);
+        else if (is_direct(block))
             return false;
     }
-    return at == yyjson_arr_size(calls);
+    return call == NULL;
 }
 
 static yyjson_val *read_data(struct translation *t, yyjson_val *message)
@@ -132,14 +144,11 @@ static bool has_result(yyjson_val *content, struct str id)
     return false;
 }
 
-/* Whether a user speaks before the assistant does again. */
-static bool is_spoken_to(const struct translation *t, size_t index)
+/* Whether a user speaks behind `message` before the assistant does; `left` messages follow it. */
+static bool is_spoken_to(yyjson_val *message, size_t left)
 {
-    yyjson_arr_iter it = yyjson_arr_iter_with(t->field[FIELD_messages]);
-    yyjson_val *message;
-    for (size_t i = 0; (message = yyjson_arr_iter_next(&it)) != NULL; i++) {
-        if (i <= index)
-            continue;
+    for (; left > 0; left--) {
+        message = unsafe_yyjson_get_next(message); /* there are `left` more */
         struct str role = json_str(json_get(message, "role"));
         if (str_eq(role, STR("assistant")))
             return false;
@@ -165,15 +174,14 @@ static bool has_words(yyjson_val *content)
  * What the upstream wrote and does not take back: empty texts, blank ones without another, and a
  * call of its own tools that waits for its result while the user has said something else.
  */
-static bool is_left_out(const struct translation *t, size_t index, yyjson_val *content,
-                        yyjson_val *block)
+static bool is_left_out(const struct surroundings *around, yyjson_val *content, yyjson_val *block)
 {
     if (is_type(block, "text")) {
         struct str text = json_str(json_get(block, "text"));
-        return text.n == 0 || (text_is_blank(text) && !has_words(content));
+        return text.n == 0 || (text_is_blank(text) && !around->has_words);
     }
-    return is_type(block, "server_tool_use") &&
-           !has_result(content, json_str(json_get(block, "id"))) && is_spoken_to(t, index);
+    return around->is_spoken_to && is_type(block, "server_tool_use") &&
+           !has_result(content, json_str(json_get(block, "id")));
 }
 
 static bool add_block(struct translation *t, size_t message, size_t index, yyjson_val *v,
@@ -199,10 +207,14 @@ bool replay_read_content(struct translation *t, size_t index, yyjson_val *messag
     yyjson_val *content = replay_is_taken(t) ? read_data(t, message) : NULL, *block;
     *ret_is_read = content != NULL;
     t->has_own_reasoning = false;
+    if (!content)
+        return true;
+    const size_t left = yyjson_arr_size(t->field[FIELD_messages]) - index - 1;
+    const struct surroundings around = {has_words(content), is_spoken_to(message, left)};
     size_t i, max;
     yyjson_arr_foreach(content, i, max, block)
     {
-        if (!is_left_out(t, index, content, block) && !add_block(t, index, i, block, ret))
+        if (!is_left_out(&around, content, block) && !add_block(t, index, i, block, ret))
             return false;
     }
     return true;

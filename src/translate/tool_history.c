@@ -132,8 +132,8 @@ bool tool_history_open(struct translation *t, struct blocks *blocks)
                 id = tool_id_upstream(t->arena, use->client_id);
             if (use->client_id.n && !id.p)
                 return refuse_memory(t);
-            if (is_same_call(t->tool_history, use, id)) {
-                before->next = next; /* the block stands in front of it */
+            if (before && is_same_call(t->tool_history, use, id)) { /* that stands in front */
+                before->next = next;
                 before->cache = b->cache > before->cache ? b->cache : before->cache;
                 if (!next)
                     blocks->last = before;

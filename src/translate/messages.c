@@ -9,6 +9,7 @@
 #include "translate/text.h"
 
 #define MESSAGES_MAX  100000 /* the upstream's limit */
+#define LEAD_TEXT     "..."
 #define CONTINUE_TEXT "Continue from exactly where the previous message stopped."
 
 /* The group of messages that is being read, and what it inherits. */
@@ -49,6 +50,13 @@ static void close_lead(struct translation *t, struct reading *r)
     blocks_move(&t->system, &r->last_lead);
 }
 
+/* For a model that was thought to take system messages anywhere, it is said that it did not. */
+static bool report_hoisted(struct translation *t)
+{
+    return !(t->policy->amend.refuses & TR_REFUSES_SYSTEM_ROLE) ||
+           modify_param(t, "unsupported_value", "messages", "messages(system->first)");
+}
+
 /*
  * Ends a group of user and system messages. System texts go right behind the user turn, the only
  * place where the upstream takes them; without a user turn they wait for the next one. Models
@@ -57,6 +65,8 @@ static void close_lead(struct translation *t, struct reading *r)
 static bool close_group(struct translation *t, struct reading *r)
 {
     if (!t->model.takes_system_role) {
+        if (r->system.first && !report_hoisted(t))
+            return false;
         blocks_move(&t->system, &r->system);
         return add_turn(t, TURN_USER, &r->user);
     }
@@ -90,6 +100,21 @@ static bool settle_trailing(struct translation *t, struct reading *r)
         !blocks_add(t, &r->user, STR(CONTINUE_TEXT), CACHE_NONE))
         return false;
     return close_group(t, r);
+}
+
+/* For an upstream that wants the user to speak first. */
+static bool lead_with_user(struct translation *t)
+{
+    if (!(t->policy->amend.refuses & TR_REFUSES_ASSISTANT_FIRST) || !t->turns ||
+        t->turns->role != TURN_ASSISTANT)
+        return true;
+    struct turn *turn = arena_alloc(t->arena, sizeof(*turn));
+    if (!turn)
+        return refuse_memory(t);
+    *turn = (struct turn){.next = t->turns, .role = TURN_USER};
+    t->turns = turn;
+    return blocks_add(t, &turn->blocks, STR(LEAD_TEXT), CACHE_NONE) &&
+           modify_param(t, "invalid_value", "messages", "messages(user->first)");
 }
 
 static bool settle_end(struct translation *t, struct reading *r)
@@ -303,5 +328,5 @@ bool messages_read(struct translation *t)
         if (!read_message(t, &r, i, v))
             return false;
     }
-    return settle_end(t, &r);
+    return settle_end(t, &r) && lead_with_user(t);
 }

@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/str.h"
+#include "translate/amend.h"
 #include "translate/api_error.h"
 #include "translate/model.h"
 
@@ -29,6 +30,7 @@ struct tr_policy {
     enum tr_version version;  /* ANTHROPIC_VERSION pins one */
     enum tr_cache cache;      /* automatic prompt caching */
     bool strict;              /* every ignore, clamp and repair is a 400 that names it */
+    struct tr_amend amend;    /* what the upstream is known to refuse */
 };
 
 /* What the rest of the way needs to know of a request. Strings live in the arena or the input. */

@@ -44,6 +44,11 @@ void record_log(const struct request_record *r)
         add_number(&l, "input_tokens", r->input_tokens);
         add_number(&l, "output_tokens", r->output_tokens);
     }
+    if (r->choices > 1)
+        add_number(&l, "choices", r->choices);
+    if (r->attempts > 1)
+        add_number(&l, "attempts", r->attempts);
+    add_text(&l, "refused", r->refused);
     if (r->first_ms >= 0)
         add_number(&l, "first_ms", r->first_ms);
     add_number(&l, "ms", r->total_ms);

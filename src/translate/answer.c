@@ -11,7 +11,7 @@
 bool answer_init(struct answer *a, const struct tr_stream_params *params)
 {
     *a = (struct answer){.params = params};
-    chunk_init(&a->chunk, params->include_usage);
+    chunk_init(&a->chunk, params->choice, params->include_usage);
     buf_init(&a->input, ANSWER_INPUT_BYTES_MAX);
     buf_init(&a->names, NAMES_BYTES_MAX);
     /* The filter lets go of what it held back, besides what it is given. */
@@ -31,8 +31,22 @@ void answer_done(struct answer *a)
     pending_done(&a->pending);
 }
 
+/* All choices of an answer go by the names of the first that begins. */
+static void share_names(struct tr_choices *choices, struct str *id, struct str *model)
+{
+    if (!choices->is_named) {
+        choices->is_named = true;
+        memcpy(choices->id, id->n ? id->p : "", id->n);
+        memcpy(choices->model, model->n ? model->p : "", model->n);
+    }
+    *id = str_of(choices->id);
+    *model = str_of(choices->model);
+}
+
 enum answer_err answer_begin(struct answer *a, struct str id, struct str model)
 {
+    if (a->params->choices)
+        share_names(a->params->choices, &id, &model);
     int64_t created = a->params->created_unix_s;
     bool is_done = a->whole ? completion_begin(a->whole, id, model, created)
                             : chunk_begin(&a->chunk, id, model, created);
@@ -289,6 +303,16 @@ static enum answer_err end_text(struct answer *a, struct buf *out)
     return add_unfenced(a, out);
 }
 
+/* What stands behind the only choice. */
+static bool write_end(const struct answer *a, const struct tr_usage *usage, struct buf *out)
+{
+    const struct completion *whole = a->whole;
+    if (whole)
+        return completion_write(&whole, 1, usage, out);
+    chunk_write_end(&a->chunk, usage, out);
+    return true;
+}
+
 enum answer_err answer_finish(struct answer *a, const struct answer_end *end, struct buf *out,
                               const char **ret_reason)
 {
@@ -307,11 +331,13 @@ enum answer_err answer_finish(struct answer *a, const struct answer_end *end, st
                                            .service_tier = end->service_tier,
                                            .is_refused = end->reason == STOP_REFUSAL,
                                            .metadata = a->params->metadata};
-        if (!completion_write(a->whole, &whole_end, end->usage, out))
+        if (!completion_end(a->whole, &whole_end))
             return ANSWER_TOO_LARGE;
     } else {
-        chunk_write_finish(&a->chunk, reason, end->service_tier, end->usage, out);
+        chunk_write_finish(&a->chunk, reason, end->service_tier, out);
     }
+    if (!a->params->choices && !write_end(a, end->usage, out))
+        return ANSWER_TOO_LARGE;
     *ret_reason = reason;
     return ANSWER_OK;
 }

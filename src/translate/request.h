@@ -14,6 +14,7 @@
 #include "translate/amend.h"
 #include "translate/api_error.h"
 #include "translate/model.h"
+#include "translate/stream.h"
 
 enum tr_version { TR_VERSION_AUTO, TR_VERSION_2023_06_01, TR_VERSION_2026_10_21 };
 enum tr_cache { TR_CACHE_AUTO, TR_CACHE_ON, TR_CACHE_OFF };
@@ -40,6 +41,7 @@ struct tr_request {
     struct str beta;        /* value of the anthropic-beta header; empty = none */
     struct str asked_model; /* as the client named it; empty = it named none */
     struct str model;       /* as sent upstream */
+    int n_choices;          /* as many times is it to be sent: 1 to TR_CHOICES_MAX */
     bool is_stream;         /* the client wants chunks */
     bool include_usage;     /* stream_options.include_usage */
     bool is_json_object;    /* the fence filter is on */

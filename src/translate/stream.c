@@ -13,8 +13,6 @@
 #include "translate/upstream_error.h"
 #include "translate/usage.h"
 
-/* Of an id, a model's name. */
-#define NAME_BYTES_MAX 512
 /* Of a refusal's explanation and category. */
 #define REFUSAL_BYTES_MAX (64u << 10)
 /* Chunks of a message that begins with content, before anything may go out. */
@@ -97,7 +95,8 @@ enum tr_state tr_stream_fail(struct tr_stream *s, const struct api_error *why, s
     if (s->error)
         *s->error = *why;
     size_t at = out->len;
-    if (s->state == TR_FLOWING)
+    const struct tr_choices *choices = s->answer.params->choices;
+    if (s->state == TR_FLOWING || (choices && choices->is_flowing))
         chunk_write_error(why, out);
     if (out->failed)
         out->len = at; /* half an event is worse than none */
@@ -144,6 +143,8 @@ static void begin_flow(struct tr_stream *s, struct buf *out)
     buf_append_str(out, buf_str(&s->early));
     buf_done(&s->early);
     s->state = TR_FLOWING;
+    if (s->answer.params->choices)
+        s->answer.params->choices->is_flowing = true;
 }
 
 /* Where chunks go now. */
@@ -192,7 +193,7 @@ static enum answer_err begin_message(struct tr_stream *s, yyjson_val *message, s
     }
     struct str id = json_str(json_get(message, "id"));
     struct str model = json_str(json_get(message, "model"));
-    if (id.n > NAME_BYTES_MAX || model.n > NAME_BYTES_MAX)
+    if (id.n > TR_NAME_BYTES_MAX || model.n > TR_NAME_BYTES_MAX)
         return ANSWER_MALFORMED;
     s->is_begun = true;
     s->model = calloc(1, model.n + 1);
@@ -469,6 +470,26 @@ enum tr_state tr_stream_end(struct tr_stream *s, struct buf *out)
         fail_with(s, "upstream_disconnected",
                   "The upstream closed the connection before the answer was complete.", out);
     return settle(s, before, from, out);
+}
+
+bool tr_choices_write_end(struct tr_stream *const streams[], size_t n, struct buf *out)
+{
+    const struct completion *whole[TR_CHOICES_MAX];
+    struct tr_usage usage = streams[0]->total;
+    for (size_t i = 0; i < n; i++) {
+        whole[i] = streams[i]->answer.whole;
+        if (i > 0)
+            usage = usage_sum(&usage, &streams[i]->total);
+    }
+    if (whole[0])
+        return completion_write(whole, n, &usage, out);
+    chunk_write_end(&streams[0]->answer.chunk, &usage, out);
+    return !out->failed;
+}
+
+void tr_stream_write_error(const struct api_error *error, struct buf *out)
+{
+    chunk_write_error(error, out);
 }
 
 enum tr_state tr_stream_state(const struct tr_stream *s)

@@ -16,6 +16,18 @@ struct tr_usage { /* Anthropic's counts; 0 where it says nothing */
     int64_t input, cache_write, cache_read, output, thinking;
 };
 
+/* The choices of one answer ("n"). */
+#define TR_CHOICES_MAX 8
+/* Of an id, a model's name. */
+#define TR_NAME_BYTES_MAX 512
+
+/* What the choices of one answer have in common: the names of the first that begins. Zeroed. */
+struct tr_choices {
+    bool is_named;
+    bool is_flowing; /* chunks of one of them are going out */
+    char id[TR_NAME_BYTES_MAX + 1], model[TR_NAME_BYTES_MAX + 1];
+};
+
 /* Borrowed until tr_stream_destroy: they live with the request. */
 struct tr_stream_params {
     bool is_stream; /* chunks, or one chat.completion */
@@ -23,13 +35,15 @@ struct tr_stream_params {
     bool is_json_object; /* strip code fences, add no separators */
     bool is_structured;  /* add no separators */
     int64_t created_unix_s;
-    struct str metadata; /* echoed JSON object; empty = none */
+    struct str metadata;        /* echoed JSON object; empty = none */
+    unsigned choice;            /* its index, below TR_CHOICES_MAX */
+    struct tr_choices *choices; /* shared by all of them; NULL = this is the only one */
 };
 
 enum tr_state {
     TR_WAITING, /* nothing for the client yet: hold the status line */
     TR_FLOWING, /* chunks are going out */
-    TR_DONE,    /* the answer is complete and written */
+    TR_DONE,    /* the answer is complete and written; of several choices this one is */
     TR_FAILED   /* over; see tr_stream_error. If it was flowing, an error chunk has been written */
 };
 
@@ -46,6 +60,13 @@ enum tr_state tr_stream_feed_message(struct tr_stream *s, struct str json, struc
 enum tr_state tr_stream_end(struct tr_stream *s, struct buf *out);
 /* The way to the upstream failed (timeout, reset): ends the answer with `why` as the error. */
 enum tr_state tr_stream_fail(struct tr_stream *s, const struct api_error *why, struct buf *out);
+/*
+ * Behind several choices that are all TR_DONE: the usage of all and [DONE], or the completion that
+ * holds them. False without memory; `out` is then to be thrown away.
+ */
+bool tr_choices_write_end(struct tr_stream *const streams[], size_t n, struct buf *out);
+/* An error chunk, for an answer that has begun. */
+void tr_stream_write_error(const struct api_error *error, struct buf *out);
 /* The state as last returned. */
 enum tr_state tr_stream_state(const struct tr_stream *s);
 /* Valid in TR_FAILED. */

@@ -71,6 +71,7 @@ static const struct entry entries[] = {
     {"type", KIND_TEXT, AT(type), 0, NULL},
     {"details", KIND_TEXT, AT(details), 0, NULL},
     {"error", KIND_TEXT, AT(error), 0, NULL},
+    {"refuse", KIND_TEXT, AT(refuse), 0, NULL},
     {"after", KIND_PLACE, AT(after), 0, NULL},
     {"cut", KIND_PLACE, AT(cut), 0, NULL},
     {"cut_bytes", KIND_COUNT, AT(cut_bytes), COUNT_MAX, NULL},

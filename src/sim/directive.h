@@ -69,6 +69,7 @@ struct directives {
     int64_t status; /* 0 = none */
     enum error_body body;
     struct str message, type, details, error;
+    struct str refuse;                       /* see refuse.h */
     int64_t after, cut, stall, end, garbage; /* enum directive_place or a count of deltas */
     int64_t cut_bytes;                       /* -1 = never */
     int64_t stall_us;                        /* 0 = for ever */

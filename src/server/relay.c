@@ -200,6 +200,8 @@ static void begin_translation(struct leg *leg)
         .metadata = t->metadata,
         .choice = (unsigned)(leg - r->legs),
         .choices = r->choices,
+        .tool_names = t->tool_names,
+        .is_function_call = t->is_function_call,
     };
     leg->stream = tr_stream_create(&leg->params);
     if (!leg->stream)

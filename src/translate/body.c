@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "translate/translation.h"
+#include "translate/tools.h"
 
 static void write_text_member(struct buf *b, const char *name, struct str text)
 {
@@ -12,7 +12,7 @@ static void write_text_member(struct buf *b, const char *name, struct str text)
     json_write_string(b, text);
 }
 
-static void write_cache(struct buf *b, enum cache_ttl ttl)
+void cache_write(struct buf *b, enum cache_ttl ttl)
 {
     if (ttl == CACHE_NONE)
         return;
@@ -26,7 +26,7 @@ static void write_block(struct buf *b, const struct block *block)
 {
     buf_append_z(b, "{\"type\":\"text\",\"text\":");
     json_write_text(b, block->text); /* from the document, or ours */
-    write_cache(b, block->cache);
+    cache_write(b, block->cache);
     buf_append_char(b, '}');
 }
 
@@ -117,7 +117,7 @@ static void write_settings(struct buf *b, const struct translation *t)
     if (t->is_thinking_off)
         buf_append_z(b, ",\"thinking\":{\"type\":\"disabled\"}");
     write_output_config(b, t);
-    write_cache(b, t->auto_cache);
+    cache_write(b, t->auto_cache);
 }
 
 static void write_turns(struct buf *b, const struct translation *t)
@@ -141,6 +141,7 @@ bool body_write(struct translation *t)
     write_settings(b, t);
     if (t->format.instruction.n && !blocks_add(t, &t->system, t->format.instruction, CACHE_NONE))
         return false;
+    tools_write(t, b);
     if (t->system.first) {
         buf_append_z(b, ",\"system\":");
         write_blocks(b, &t->system);

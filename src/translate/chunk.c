@@ -72,20 +72,46 @@ static void write_detail(const struct part *part, struct str opening, struct buf
     buf_printf(out, ",\"index\":%u,\"format\":\"" PART_REASONING_FORMAT "\"}]", part->index);
 }
 
+/* {"name":"f","arguments":"": the texts of a call, the second one open. */
+static void write_named(const struct part *part, struct buf *out)
+{
+    buf_append_str(out, STR("{\"name\":"));
+    json_write_string(out, part->name);
+    buf_printf(out, ",\"%s\":\"\"}", part_call_words[part->form].arguments);
+}
+
 static void write_call(const struct part *part, struct buf *out)
 {
+    const char *type = part_call_words[part->form].type;
+    if (part->form == CALL_FUNCTION) {
+        buf_append_str(out, STR("\"function_call\":"));
+        write_named(part, out);
+        return;
+    }
     buf_printf(out, "\"tool_calls\":[{\"index\":%u,\"id\":", part->index);
     json_write_string(out, part->id);
-    buf_append_str(out, STR(",\"type\":\"function\",\"function\":{\"name\":"));
-    json_write_string(out, part->name);
-    buf_append_str(out, STR(",\"arguments\":\"\"}}]"));
+    buf_printf(out, ",\"type\":\"%s\",\"%s\":", type, type);
+    write_named(part, out);
+    buf_append_str(out, STR("}]"));
 }
 
 /* Only the index: the OpenAI SDK refuses a call whose identity is said twice. */
 static void write_arguments(const struct part *part, struct buf *out)
 {
-    buf_printf(out, "\"tool_calls\":[{\"index\":%u,\"function\":{", part->index);
-    write_member(out, STR("\"arguments\":\""), part->text);
+    switch (part->form) {
+    case CALL_FUNCTION:
+        write_member(out, STR("\"function_call\":{\"arguments\":\""), part->text);
+        buf_append_char(out, '}');
+        return;
+    case CALL_CUSTOM:
+        buf_printf(out, "\"tool_calls\":[{\"index\":%u,\"custom\":{", part->index);
+        write_member(out, STR("\"input\":\""), part->text);
+        break;
+    case CALL_TOOL:
+        buf_printf(out, "\"tool_calls\":[{\"index\":%u,\"function\":{", part->index);
+        write_member(out, STR("\"arguments\":\""), part->text);
+        break;
+    }
     buf_append_str(out, STR("}}]"));
 }
 

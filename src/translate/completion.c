@@ -10,15 +10,16 @@
 #include "json/json.h"
 
 struct completion {
-    struct buf head;      /* from '{' up to the value of "choices" */
-    struct buf content;   /* between the quotes */
-    struct buf refusal;   /* members of the message */
-    struct buf reasoning; /* between the quotes */
-    struct buf details;   /* elements of reasoning_details */
-    struct buf signature; /* of the open element, between the quotes */
-    struct buf calls;     /* elements of tool_calls */
-    bool is_detail_open;  /* the last element of `details` stands inside its text */
-    bool is_call_open;    /* the last element of `calls` stands inside its arguments */
+    struct buf head;       /* from '{' up to the value of "choices" */
+    struct buf content;    /* between the quotes */
+    struct buf refusal;    /* members of the message */
+    struct buf reasoning;  /* between the quotes */
+    struct buf details;    /* elements of reasoning_details */
+    struct buf signature;  /* of the open element, between the quotes */
+    struct buf calls;      /* elements of tool_calls, or function_call */
+    bool is_detail_open;   /* the last element of `details` stands inside its text */
+    bool is_call_open;     /* the last element of `calls` stands inside its arguments */
+    bool is_function_call; /* `calls` is one legacy function_call */
     unsigned detail_index;
     struct completion_end end;
 };
@@ -98,19 +99,24 @@ static void open_detail(struct completion *c, unsigned index, const char *openin
 static void close_call(struct completion *c)
 {
     if (c->is_call_open)
-        buf_append_z(&c->calls, "\"}}");
+        buf_append_z(&c->calls, c->is_function_call ? "\"}" : "\"}}");
     c->is_call_open = false;
 }
 
 static void open_call(struct completion *c, const struct part *part)
 {
+    const struct part_call_words *words = &part_call_words[part->form];
     close_call(c);
-    buf_append_z(&c->calls, c->calls.len ? ",{\"id\":" : "{\"id\":");
-    json_write_string(&c->calls, part->id);
-    buf_append_z(&c->calls, ",\"type\":\"function\",\"function\":{\"name\":");
-    json_write_string(&c->calls, part->name);
-    buf_append_z(&c->calls, ",\"arguments\":\"");
     c->is_call_open = true;
+    c->is_function_call = part->form == CALL_FUNCTION;
+    if (!c->is_function_call) {
+        buf_append_z(&c->calls, c->calls.len ? ",{\"id\":" : "{\"id\":");
+        json_write_string(&c->calls, part->id);
+        buf_printf(&c->calls, ",\"type\":\"%s\",\"%s\":", words->type, words->type);
+    }
+    buf_append_z(&c->calls, "{\"name\":");
+    json_write_string(&c->calls, part->name);
+    buf_printf(&c->calls, ",\"%s\":\"", words->arguments);
 }
 
 static void set_refusal(struct completion *c, const struct part *part)
@@ -184,9 +190,9 @@ static void write_message(const struct completion *c, bool is_refused, struct bu
         buf_append_char(out, ']');
     }
     if (has_calls) {
-        buf_append_z(out, ",\"tool_calls\":[");
+        buf_append_z(out, c->is_function_call ? ",\"function_call\":" : ",\"tool_calls\":[");
         buf_append_str(out, buf_str(&c->calls));
-        buf_append_char(out, ']');
+        buf_append_z(out, c->is_function_call ? "" : "]");
     }
     buf_append_char(out, '}');
 }

@@ -51,20 +51,10 @@ static bool read_refused_switch(struct translation *t, const char *name, yyjson_
     return !is_on || read_refused(t, name, v);
 }
 
-static bool read_harmless_switch(struct translation *t, const char *name, yyjson_val *v)
+static bool read_switch(struct translation *t, const char *name, yyjson_val *v)
 {
     bool is_on;
     return want_bool(t, name, v, &is_on);
-}
-
-/* tool_choice and function_call: "none" and "auto" say nothing where there is nothing to call. */
-static bool read_choice_without_tools(struct translation *t, const char *name, yyjson_val *v)
-{
-    struct str word = json_str(yyjson_is_obj(v) ? json_get(v, "type") : v);
-    if (str_eq(word, STR("none")) || str_eq(word, STR("auto")))
-        return true;
-    return refuse(t, "invalid_value", name,
-                  "Invalid value for '%s': it is only allowed when 'tools' are specified.", name);
 }
 
 static bool read_reasoning_effort(struct translation *t, const char *name, yyjson_val *v)

@@ -143,6 +143,8 @@ static bool read_json_schema(struct translation *t, yyjson_val *v)
         return result.why ? fall_back(t, &w, result.why) : refuse_memory(t);
     }
     t->out->is_structured = true;
+    t->format.optionals = result.optionals;
+    t->format.unions = result.unions;
     return !result.is_weakened ||
            modify_param(t, "unsupported_value", "response_format.json_schema.schema",
                         "response_format(constraints->description)");

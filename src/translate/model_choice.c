@@ -1,6 +1,7 @@
 /*
  * Which model serves this request, what it can do, and how much it will think.
  */
+#include "translate/model_list.h"
 #include "translate/translation.h"
 
 static bool refuse_model(struct translation *t, struct str asked)
@@ -51,9 +52,12 @@ bool model_settle(struct translation *t)
         asked = p->default_model;
     if (!tr_model_resolve(t->arena, t->models, p->model_aliases, p->model_succession, asked,
                           &served, &t->is_succeeded)) {
-        if (!is_default || asked.n == 0)
+        /* The operator may know a model that nothing here does; clients may name it too. */
+        bool is_operators = str_eq(asked, p->default_model) &&
+                            (is_default || model_known(t->models, asked) == MODEL_UNKNOWN);
+        if (asked.n == 0 || !is_operators)
             return refuse_model(t, asked);
-        served = asked; /* the operator may know a model that nothing here does */
+        served = asked;
         t->is_succeeded = false;
     }
     /* The list behind `models` may be replaced while the request is under way. */

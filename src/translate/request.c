@@ -11,8 +11,8 @@
 
 /* Each step reads what the ones before it left; the first that refuses ends the request. */
 static bool (*const steps[])(struct translation *t) = {
-    model_settle,      fields_read,     format_read,  messages_read,
-    max_tokens_settle, sampling_settle, cache_settle, body_write,
+    model_settle,       fields_read,       format_read,     tools_read,   messages_read,
+    tool_choice_settle, max_tokens_settle, sampling_settle, cache_settle, body_write,
 };
 
 static bool write_betas(struct translation *t)
@@ -35,9 +35,9 @@ static bool write_betas(struct translation *t)
  */
 static int64_t estimate(const struct translation *t)
 {
-    enum { PER_REQUEST = 8, PER_BLOCK = 4 };
-    size_t bytes = buf_str(&t->format.schema).n;
-    int64_t tokens = PER_REQUEST;
+    enum { PER_REQUEST = 8, PER_BLOCK = 4, FOR_TOOLS = 350 };
+    size_t bytes = buf_str(&t->format.schema).n + t->tools_bytes;
+    int64_t tokens = t->tools_bytes ? PER_REQUEST + FOR_TOOLS : PER_REQUEST;
     const struct blocks *blocks = &t->system;
     const struct turn *turn = t->turns;
     for (;;) {
@@ -58,6 +58,7 @@ static bool finish(struct translation *t)
 {
     struct tr_request *out = t->out;
     out->input_estimate = estimate(t);
+    out->tool_names = t->tool_names;
     if (!write_betas(t))
         return false;
     return (report_join(t->arena, &t->report.ignored, &out->ignored) &&

@@ -16,6 +16,8 @@ struct tr_usage { /* Anthropic's counts; 0 where it says nothing */
     int64_t input, cache_write, cache_read, output, thinking;
 };
 
+struct tool_names;
+
 /* The choices of one answer ("n"). */
 #define TR_CHOICES_MAX 8
 /* Of an id, a model's name. */
@@ -35,9 +37,11 @@ struct tr_stream_params {
     bool is_json_object; /* strip code fences, add no separators */
     bool is_structured;  /* add no separators */
     int64_t created_unix_s;
-    struct str metadata;        /* echoed JSON object; empty = none */
-    unsigned choice;            /* its index, below TR_CHOICES_MAX */
-    struct tr_choices *choices; /* shared by all of them; NULL = this is the only one */
+    bool is_function_call;               /* legacy: one function_call instead of tool_calls */
+    struct str metadata;                 /* echoed JSON object; empty = none */
+    const struct tool_names *tool_names; /* restores the client's names; NULL = none */
+    unsigned choice;                     /* its index, below TR_CHOICES_MAX */
+    struct tr_choices *choices;          /* shared by all of them; NULL = this is the only one */
 };
 
 enum tr_state {

@@ -8,6 +8,7 @@
 
 #include "translate/report.h"
 #include "translate/request.h"
+#include "translate/tool_name.h"
 #include "json/json.h"
 
 enum field {
@@ -54,9 +55,12 @@ struct sampling {
 
 /* What response_format asks for. */
 struct format {
-    struct buf schema;      /* transformed; owned; empty unless output_config.format is sent */
-    struct str instruction; /* for the end of `system`; empty = none */
+    struct buf schema;        /* transformed; owned; empty unless output_config.format is sent */
+    struct str instruction;   /* for the end of `system`; empty = none */
+    size_t optionals, unions; /* in the schema: strict tools share the limits with it */
 };
+
+struct tools;
 
 struct translation {
     struct arena *arena;
@@ -75,13 +79,18 @@ struct translation {
     bool is_thinking_off;              /* send thinking: disabled */
     bool is_effort_low;                /* send effort: low */
 
+    struct tools *tools;        /* see tools.h; set by tools_read */
+    struct blocks tool_markers; /* the cache marks of tools, which come before all others */
+    size_t tools_bytes;         /* as written */
+
     struct blocks system;
     struct turn *turns, *last_turn;
     bool has_assistant;
     bool is_prefill; /* the last turn is an assistant's, for the model to continue */
 
     struct cache_wish cache;
-    enum cache_ttl auto_cache; /* the top-level marker */
+    enum cache_ttl auto_cache;     /* the top-level marker */
+    struct tool_names *tool_names; /* NULL until a tool is named */
     struct sampling sampling;
     struct format format;
     struct blocks stops; /* stop sequences */
@@ -132,13 +141,15 @@ bool want_array(struct translation *t, const char *param, yyjson_val *v);
 void fields_collect(struct translation *t, yyjson_val *root);
 
 /* The steps, in the order in which request.c takes them. */
-bool model_settle(struct translation *t);      /* model.c's answer for this request */
-bool fields_read(struct translation *t);       /* every known field by its rule */
-bool format_read(struct translation *t);       /* response_format */
-bool messages_read(struct translation *t);     /* system and messages */
-bool max_tokens_settle(struct translation *t); /* the limit, with room for thinking */
-bool sampling_settle(struct translation *t);   /* sampling and the API version */
-bool cache_settle(struct translation *t);      /* prompt cache markers */
+bool model_settle(struct translation *t);       /* model.c's answer for this request */
+bool fields_read(struct translation *t);        /* every known field by its rule */
+bool format_read(struct translation *t);        /* response_format */
+bool tools_read(struct translation *t);         /* definitions, and which may be called */
+bool messages_read(struct translation *t);      /* system and messages */
+bool tool_choice_settle(struct translation *t); /* a forced call of a model that cannot be forced */
+bool max_tokens_settle(struct translation *t);  /* the limit, with room for thinking */
+bool sampling_settle(struct translation *t);    /* sampling and the API version */
+bool cache_settle(struct translation *t);       /* prompt cache markers */
 bool body_write(struct translation *t);
 
 #endif

@@ -415,7 +415,7 @@ describe('errors', () => {
     ['an upstream that turns to garbage', 'garbage=3', undefined],
     ['an upstream that stalls', 'stall=3', 'timeout'],
   ]) {
-    const ordered = `[[sim: text="one two three four five six seven eight" piece=4 ${directives}]]`;
+    const ordered = `[[sim: text="one two three four five six seven eight" piece=4 gap=5ms ${directives}]]`;
     it(`${name} raises in for await, after the text so far`, async () => {
       const stream = await create(ordered, { stream: true });
       let content = '';

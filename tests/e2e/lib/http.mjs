@@ -154,7 +154,7 @@ export const ask = (content, more = {}) => ({ model: 'claude-haiku-5-5', message
 
 /** Sends one request on a connection of its own and returns the answer. */
 export async function send(port, bytes, options) {
-  const connection = await Connection.open(port);
+  const connection = await Connection.open(port, options);
   try {
     await connection.write(bytes);
     return await connection.answer(options);

@@ -370,6 +370,119 @@ static void test_every_allocation_may_fail(void **state)
     }
 }
 
+/* --- several choices ---------------------------------------------------------------------------
+ */
+
+static const char other_start[] =
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_2\","
+    "\"model\":\"claude-other\",\"content\":[],\"usage\":{\"input_tokens\":4,"
+    "\"output_tokens\":1}}}\n\n";
+
+static bool has(const struct buf *out, const char *text)
+{
+    return str_find(buf_str(out), str_of(text)) >= 0;
+}
+
+/* Creates two choices of one answer. */
+static void create_two(struct tr_stream_params params[2], struct tr_choices *choices,
+                       struct tr_stream *ret[2])
+{
+    for (unsigned i = 0; i < 2; i++) {
+        params[i].choice = i;
+        params[i].choices = choices;
+        ret[i] = tr_stream_create(&params[i]);
+        assert_non_null(ret[i]);
+    }
+}
+
+static void test_choices_in_one_stream(void **state)
+{
+    (void)state;
+    struct tr_choices choices = {.is_named = false};
+    struct tr_stream_params params[2] = {chunk_params, chunk_params};
+    struct tr_stream *s[2];
+    struct buf out;
+    create_two(params, &choices, s);
+    buf_init(&out, OUT_BYTES_MAX);
+    assert_int_equal(feed(s[1], start, &out), TR_WAITING);
+    assert_int_equal(feed(s[0], other_start, &out), TR_WAITING);
+    assert_int_equal(feed(s[0], text_start, &out), TR_FLOWING);
+    assert_true(has(&out, "\"choices\":[{\"index\":0,"));
+    assert_int_equal(feed(s[1], text_start, &out), TR_FLOWING);
+    assert_true(has(&out, "\"choices\":[{\"index\":1,"));
+    assert_true(has(&out, "chatcmpl-msg_1"));
+    assert_false(has(&out, "msg_2") || has(&out, "claude-other"));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(feed(s[i], text_delta, &out), TR_FLOWING);
+        assert_int_equal(feed(s[i], message_delta, &out), TR_FLOWING);
+        assert_int_equal(feed(s[i], message_stop, &out), TR_DONE);
+    }
+    assert_false(has(&out, "[DONE]") || has(&out, "total_tokens"));
+    assert_true(tr_choices_write_end(s, 2, &out));
+    assert_true(has(&out, "\"prompt_tokens\":7,\"completion_tokens\":10,\"total_tokens\":17"));
+    assert_true(str_ends(buf_str(&out), STR("data: [DONE]\n\n")));
+    tr_stream_destroy(s[0]);
+    tr_stream_destroy(s[1]);
+    buf_done(&out);
+}
+
+static void test_choices_in_one_completion(void **state)
+{
+    (void)state;
+    struct tr_choices choices = {.is_named = false};
+    struct tr_stream_params params[2] = {whole_params, whole_params};
+    struct tr_stream *s[2];
+    struct buf out;
+    create_two(params, &choices, s);
+    buf_init(&out, OUT_BYTES_MAX);
+    for (int i = 1; i >= 0; i--) {
+        feed(s[i], i ? start : other_start, &out);
+        feed(s[i], text_start, &out);
+        feed(s[i], text_delta, &out);
+        feed(s[i], message_delta, &out);
+        assert_int_equal(feed(s[i], message_stop, &out), TR_DONE);
+    }
+    assert_int_equal(out.len, 0);
+    assert_true(tr_choices_write_end(s, 2, &out));
+    struct json_error err;
+    yyjson_doc *doc = json_parse(buf_str(&out), &err);
+    assert_non_null(doc);
+    yyjson_val *root = yyjson_doc_get_root(doc), *all = json_get(root, "choices");
+    int64_t index = -1, tokens = 0;
+    assert_int_equal(yyjson_arr_size(all), 2);
+    assert_true(json_to_int(json_get(yyjson_arr_get(all, 1), "index"), &index) && index == 1);
+    assert_true(json_to_int(json_get(json_get(root, "usage"), "total_tokens"), &tokens));
+    assert_int_equal(tokens, 17);
+    assert_true(str_eq(json_str(json_get(root, "id")), STR("chatcmpl-msg_1")));
+    yyjson_doc_free(doc);
+    tr_stream_destroy(s[0]);
+    tr_stream_destroy(s[1]);
+    buf_done(&out);
+}
+
+/* A choice that fails before its first chunk still has to say so in the stream of the others. */
+static void test_a_choice_that_fails_late(void **state)
+{
+    (void)state;
+    for (int is_late = 0; is_late < 2; is_late++) {
+        struct tr_choices choices = {.is_named = false};
+        struct tr_stream_params params[2] = {chunk_params, chunk_params};
+        struct tr_stream *s[2];
+        struct buf out;
+        create_two(params, &choices, s);
+        buf_init(&out, OUT_BYTES_MAX);
+        feed(s[0], start, &out);
+        if (is_late)
+            assert_int_equal(feed(s[0], text_start, &out), TR_FLOWING);
+        assert_int_equal(feed(s[1], "event: error\ndata: {\"type\":\"error\"}\n\n", &out),
+                         TR_FAILED);
+        assert_int_equal(has(&out, "\"error\""), is_late);
+        tr_stream_destroy(s[0]);
+        tr_stream_destroy(s[1]);
+        buf_done(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -385,6 +498,9 @@ int main(void)
         cmocka_unit_test(test_long_names_are_refused),
         cmocka_unit_test(test_output_that_does_not_fit),
         cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_choices_in_one_stream),
+        cmocka_unit_test(test_choices_in_one_completion),
+        cmocka_unit_test(test_a_choice_that_fails_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

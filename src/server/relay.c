@@ -196,6 +196,7 @@ static void begin_translation(struct leg *leg)
         .include_usage = t->include_usage,
         .is_json_object = t->is_json_object,
         .is_structured = t->is_structured,
+        .carries_content = t->carries_content,
         .created_unix_s = r->created_unix_s,
         .metadata = t->metadata,
         .choice = (unsigned)(leg - r->legs),

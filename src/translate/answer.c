@@ -19,6 +19,8 @@ bool answer_init(struct answer *a, const struct tr_stream_params *params)
     custom_input_init(&a->custom);
     buf_init(&a->custom_text, ANSWER_INPUT_BYTES_MAX);
     /* The filter lets go of what it held back, besides what it is given. */
+    annotations_init(&a->annotations);
+    carrier_init(&a->carrier, params->carries_content);
     buf_init(&a->unfenced, ANSWER_INPUT_BYTES_MAX + FENCE_HELD_MAX);
     if (!params->is_stream)
         a->whole = completion_create();
@@ -31,6 +33,8 @@ void answer_done(struct answer *a)
     completion_destroy(a->whole);
     buf_done(&a->input);
     buf_done(&a->names);
+    annotations_done(&a->annotations);
+    carrier_done(&a->carrier);
     custom_input_done(&a->custom);
     buf_done(&a->custom_text);
     buf_done(&a->unfenced);
@@ -104,12 +108,13 @@ static enum answer_err add_text(struct answer *a, struct piece text, struct buf 
     if (text.s.n == 0)
         return ANSWER_OK;
     bool is_json = a->params->is_json_object || a->params->is_structured;
-    bool is_apart = a->has_text && a->is_after_gap && !a->is_blank_last && !begins_blank(text);
+    bool is_apart =
+        a->has_text && a->is_after_gap && !a->is_blank_last && !begins_blank(text) && !is_json;
     a->has_text = true;
     a->is_after_gap = false;
     a->is_blank_last = ends_blank(text);
-    return emit(
-        a, &(struct part){.kind = PART_TEXT, .text = text, .is_apart = is_apart && !is_json}, out);
+    annotations_text(&a->annotations, text, is_apart);
+    return emit(a, &(struct part){.kind = PART_TEXT, .text = text, .is_apart = is_apart}, out);
 }
 
 static enum answer_err add_unfenced(struct answer *a, struct buf *out)
@@ -262,6 +267,33 @@ static enum answer_err open_redacted(struct answer *a, yyjson_val *block, struct
     return add_reasoning(a, PART_ENCRYPTED, data, out);
 }
 
+static enum answer_err add_citation(struct answer *a, yyjson_val *citation)
+{
+    return annotations_add(&a->annotations, citation) ? ANSWER_OK : ANSWER_TOO_LARGE;
+}
+
+static enum answer_err open_text(struct answer *a, yyjson_val *block, struct buf *out)
+{
+    yyjson_val *citations = json_get(block, "citations"), *citation;
+    size_t i, n;
+    annotations_begin(&a->annotations);
+    yyjson_arr_foreach(citations, i, n, citation)
+    {
+        enum answer_err err = add_citation(a, citation);
+        if (err)
+            return err;
+    }
+    return take_text(a, (struct piece){.s = json_str(json_get(block, "text"))}, out);
+}
+
+static enum answer_err close_text(struct answer *a, struct buf *out)
+{
+    struct part part;
+    if (!annotations_end(&a->annotations, &part))
+        return ANSWER_TOO_LARGE;
+    return part.name.n ? emit(a, &part, out) : ANSWER_OK;
+}
+
 enum answer_err answer_block(struct answer *a, int64_t index, yyjson_val *block, struct buf *out)
 {
     enum answer_err err = answer_block_end(a, out);
@@ -271,9 +303,10 @@ enum answer_err answer_block(struct answer *a, int64_t index, yyjson_val *block,
     if (!type.n)
         return ANSWER_MALFORMED;
     a->block = (struct block){.kind = BLOCK_OTHER, .index = index};
+    carrier_open(&a->carrier, block);
     if (str_eq(type, STR("text"))) {
         a->block.kind = BLOCK_TEXT;
-        return take_text(a, (struct piece){.s = json_str(json_get(block, "text"))}, out);
+        return open_text(a, block, out);
     }
     a->is_after_gap = true;
     if (str_eq(type, STR("thinking"))) {
@@ -303,8 +336,30 @@ static enum answer_err take_input(struct answer *a, struct piece json, struct bu
     return add_arguments(a, a->block.number, a->block.form, json, out);
 }
 
+/* What a delta says of its block, for the copy of it. */
+static void carry(struct answer *a, const struct delta *delta)
+{
+    switch (delta->kind) {
+    case DELTA_TEXT:
+    case DELTA_INPUT:
+    case DELTA_THINKING:
+        carrier_text(&a->carrier, delta->text);
+        break;
+    case DELTA_SIGNATURE:
+        carrier_signature(&a->carrier, delta->text);
+        break;
+    case DELTA_CITATION:
+        carrier_cite(&a->carrier, delta->citation);
+        break;
+    case DELTA_OTHER:
+        carrier_break(&a->carrier);
+        break;
+    }
+}
+
 enum answer_err answer_delta(struct answer *a, const struct delta *delta, struct buf *out)
 {
+    carry(a, delta);
     if (delta->kind == DELTA_OTHER)
         return ANSWER_OK;
     /* Blocks do not interleave. Guessing where a stray piece belongs would garble the answer. */
@@ -312,6 +367,8 @@ enum answer_err answer_delta(struct answer *a, const struct delta *delta, struct
         return ANSWER_MALFORMED;
     if (a->block.kind == BLOCK_TEXT && delta->kind == DELTA_TEXT)
         return take_text(a, delta->text, out);
+    if (a->block.kind == BLOCK_TEXT && delta->kind == DELTA_CITATION)
+        return add_citation(a, delta->citation);
     if (a->block.kind == BLOCK_THINKING && delta->kind == DELTA_THINKING)
         return add_reasoning(a, PART_REASONING, delta->text, out);
     if (a->block.kind == BLOCK_THINKING && delta->kind == DELTA_SIGNATURE)
@@ -325,6 +382,9 @@ enum answer_err answer_block_end(struct answer *a, struct buf *out)
 {
     struct block block = a->block;
     a->block = (struct block){0};
+    carrier_close(&a->carrier);
+    if (block.kind == BLOCK_TEXT)
+        return close_text(a, out);
     if (block.kind != BLOCK_CALL)
         return ANSWER_OK;
     bool is_custom = block.form == CALL_CUSTOM;
@@ -364,6 +424,17 @@ static enum answer_err add_refusal(struct answer *a, const struct answer_end *en
     return emit(a, &part, out);
 }
 
+static enum answer_err add_carrier(struct answer *a, const struct answer_end *end, struct buf *out)
+{
+    if (end->reason == STOP_REFUSAL) /* what it said is to be forgotten */
+        return ANSWER_OK;
+    struct piece content = {.s = carrier_finish(&a->carrier)};
+    if (content.s.n == 0)
+        return ANSWER_OK;
+    return emit(a, &(struct part){.kind = PART_CARRIER, .index = a->reasonings, .text = content},
+                out);
+}
+
 static enum answer_err end_text(struct answer *a, struct buf *out)
 {
     if (!a->params->is_json_object)
@@ -392,6 +463,8 @@ enum answer_err answer_finish(struct answer *a, const struct answer_end *end, st
         err = release_pending(a, out);
     if (!err)
         err = add_refusal(a, end, out);
+    if (!err)
+        err = add_carrier(a, end, out);
     if (err)
         return err;
     const char *reason = finish_reason(end->reason, a->has_text, a->calls > 0);

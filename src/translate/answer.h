@@ -6,6 +6,8 @@
 #ifndef TRANSLATE_ANSWER_H
 #define TRANSLATE_ANSWER_H
 
+#include "translate/annotation.h"
+#include "translate/carrier.h"
 #include "translate/chunk.h"
 #include "translate/completion.h"
 #include "translate/custom_input.h"
@@ -52,6 +54,8 @@ struct answer {
     struct custom_input custom; /* of the open call, if it is of a custom tool */
     struct buf custom_text;     /* what a piece of its JSON adds to its text */
     struct fence fence;
+    struct annotations annotations;
+    struct carrier carrier;
     struct buf unfenced; /* what a piece of text leaves behind the filter */
 };
 

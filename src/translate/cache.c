@@ -55,6 +55,11 @@ bool cache_has_marker(yyjson_val *holder)
     return json_get(holder, "cache_control") || json_get(holder, "prompt_cache_breakpoint");
 }
 
+bool cache_is_marker(struct str name)
+{
+    return str_eq(name, STR("cache_control")) || str_eq(name, STR("prompt_cache_breakpoint"));
+}
+
 bool cache_read_marker(struct translation *t, const char *path, yyjson_val *holder,
                        enum cache_ttl *ret)
 {

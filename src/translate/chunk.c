@@ -4,6 +4,7 @@
  */
 #include "translate/chunk.h"
 
+#include "translate/carrier.h"
 #include "translate/usage.h"
 #include "json/json.h"
 
@@ -67,9 +68,11 @@ static void write_member(struct buf *out, struct str opening, struct piece text)
 /* One entry of reasoning_details; clients join those of the same index. */
 static void write_detail(const struct part *part, struct str opening, struct buf *out)
 {
+    bool is_carrier = part->kind == PART_CARRIER;
     buf_append_str(out, STR("\"reasoning_details\":[{\"type\":\"reasoning."));
     write_member(out, opening, part->text);
-    buf_printf(out, ",\"index\":%u,\"format\":\"" PART_REASONING_FORMAT "\"}]", part->index);
+    buf_printf(out, ",\"index\":%u,\"format\":\"%s\"}]", part->index,
+               is_carrier ? CARRIER_FORMAT : PART_REASONING_FORMAT);
 }
 
 /* {"name":"f","arguments":"": the texts of a call, the second one open. */
@@ -115,6 +118,19 @@ static void write_arguments(const struct part *part, struct buf *out)
     buf_append_str(out, STR("}}]"));
 }
 
+/* Behind the text of the block that they belong to. */
+static void write_citations(const struct part *part, struct buf *out)
+{
+    if (part->text.s.n) {
+        buf_append_str(out, STR("\"annotations\":["));
+        buf_append_str(out, part->text.s);
+        buf_append_str(out, STR("],"));
+    }
+    buf_append_str(out, STR("\"citations\":["));
+    buf_append_str(out, part->name);
+    buf_append_char(out, ']');
+}
+
 static void write_refusal(const struct part *part, struct buf *out)
 {
     write_member(out, STR("\"refusal\":\""), part->text);
@@ -140,6 +156,7 @@ void chunk_write_part(const struct chunk *c, const struct part *part, struct buf
         write_detail(part, STR("text\",\"signature\":\""), out);
         break;
     case PART_ENCRYPTED:
+    case PART_CARRIER:
         write_detail(part, STR("encrypted\",\"data\":\""), out);
         break;
     case PART_CALL:
@@ -147,6 +164,9 @@ void chunk_write_part(const struct chunk *c, const struct part *part, struct buf
         break;
     case PART_ARGUMENTS:
         write_arguments(part, out);
+        break;
+    case PART_CITATIONS:
+        write_citations(part, out);
         break;
     case PART_REFUSAL:
         write_refusal(part, out);

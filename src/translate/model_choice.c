@@ -1,5 +1,5 @@
 /*
- * Which model serves this request, what it can do, and how much it will think.
+ * Which model serves this request, and what it can do.
  */
 #include "translate/model_list.h"
 #include "translate/translation.h"
@@ -21,24 +21,6 @@ static bool read_asked(struct translation *t)
         return false;
     t->out->asked_model = arena_strdup(t->arena, name);
     return t->out->asked_model.p || refuse_memory(t);
-}
-
-/*
- * The model that stands in for a retired one does as that did: it does not think unasked, so that
- * a small limit still gives text.
- */
-static void settle_thinking(struct translation *t)
-{
-    const struct model_info *m = &t->model;
-    t->thinking_effort = m->thinks_by_default ? m->default_effort : EFFORT_NONE;
-    if (!t->is_succeeded || !m->thinks_by_default)
-        return;
-    t->is_thinking_off = m->thinking_disabled;
-    t->is_effort_low = !m->thinking_disabled && m->effort_low;
-    if (t->is_thinking_off)
-        t->thinking_effort = EFFORT_NONE;
-    else if (t->is_effort_low)
-        t->thinking_effort = EFFORT_LOW;
 }
 
 bool model_settle(struct translation *t)
@@ -66,7 +48,6 @@ bool model_settle(struct translation *t)
         return refuse_memory(t);
     tr_model_info(t->models, t->out->model, &t->model);
     tr_amend_model(p->amend, &t->model);
-    settle_thinking(t);
     /* A successor is the operator's choice, so it is said but not refused in strict mode. */
     if (t->is_succeeded && !is_default)
         return report_add(t->arena, &t->report.modified, STR("model")) || refuse_memory(t);

@@ -18,6 +18,8 @@ enum part_kind {
     PART_ENCRYPTED, /* text: the data of a redacted reasoning block, whole */
     PART_CALL,      /* id, name: tool call `index` begins */
     PART_ARGUMENTS, /* text: JSON (or the text) of tool call `index`, cut anywhere */
+    PART_CARRIER,   /* text: the content of the whole answer, see carrier.h */
+    PART_CITATIONS, /* text: elements of `annotations`, may be none; name: of `citations` */
     PART_REFUSAL    /* text: the explanation, whole; name: the category, may be empty */
 };
 

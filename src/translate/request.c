@@ -4,6 +4,7 @@
  */
 #include "translate/request.h"
 
+#include "translate/block.h"
 #include "translate/translation.h"
 
 /* Members and quotes that the upstream's form has beyond the client's text. */
@@ -11,8 +12,9 @@
 
 /* Each step reads what the ones before it left; the first that refuses ends the request. */
 static bool (*const steps[])(struct translation *t) = {
-    model_settle,       fields_read,       format_read,     tools_read,   messages_read,
-    tool_choice_settle, max_tokens_settle, sampling_settle, cache_settle, body_write,
+    model_settle,      fields_read,     format_read,        tools_read,
+    reasoning_settle,  messages_read,   tool_choice_settle, reasoning_fit,
+    max_tokens_settle, sampling_settle, cache_settle,       body_write,
 };
 
 static bool write_betas(struct translation *t)
@@ -42,8 +44,8 @@ static int64_t estimate(const struct translation *t)
     const struct turn *turn = t->turns;
     for (;;) {
         for (const struct block *b = blocks->first; b; b = b->next) {
-            bytes += b->text.n;
             tokens += PER_BLOCK;
+            block_weigh(b, &bytes, &tokens);
         }
         if (!turn)
             break;
@@ -101,6 +103,8 @@ bool tr_request(struct arena *arena, const struct tr_policy *policy, const struc
     (void)buf_reserve(&out.body, body.n + BODY_EXTRA_BYTES);
     bool is_fine = translate(&t, yyjson_doc_get_root(doc));
     buf_done(&t.format.schema);
+    for (const struct kept_doc *kept = t.docs; kept; kept = kept->next)
+        yyjson_doc_free(kept->doc);
     yyjson_doc_free(doc);
     if (is_fine)
         *ret = out;

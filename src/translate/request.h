@@ -51,6 +51,7 @@ struct tr_request {
     bool include_usage;     /* stream_options.include_usage */
     bool is_json_object;    /* the fence filter is on */
     bool is_structured;     /* output_config.format was sent: first byte may wait for a grammar */
+    bool carries_content;   /* the answer may hold what flat fields cannot put in order again */
     bool is_best_effort_format; /* the schema could not be expressed: x-response-format: best-effort
                                  */
     bool is_function_call;      /* legacy functions: the answer has function_call */

@@ -34,8 +34,9 @@ struct tr_choices {
 struct tr_stream_params {
     bool is_stream; /* chunks, or one chat.completion */
     bool include_usage;
-    bool is_json_object; /* strip code fences, add no separators */
-    bool is_structured;  /* add no separators */
+    bool is_json_object;  /* strip code fences, add no separators */
+    bool is_structured;   /* add no separators */
+    bool carries_content; /* add a copy of the blocks where the fields cannot order them */
     int64_t created_unix_s;
     bool is_function_call;               /* legacy: one function_call instead of tool_calls */
     struct str metadata;                 /* echoed JSON object; empty = none */

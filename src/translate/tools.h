@@ -74,9 +74,6 @@ bool tool_strict_write(const struct tool *tool, struct buf *b);
 bool web_search_check(struct translation *t, const struct tool *tool);
 void web_search_write(const struct tool *tool, struct buf *b);
 
-/* body.c: ,"cache_control":{...} */
-void cache_write(struct buf *b, enum cache_ttl ttl);
-
 /* tool_write.c: ,"tools":[...],"tool_choice":{...} */
 void tools_write(struct translation *t, struct buf *b);
 

@@ -78,7 +78,7 @@ static bool make_legs(struct request *r)
 }
 
 /* Borrowed by the calls for as long as they may be sent again. NULL without memory. */
-static const struct upstream_request *make_request(struct request *r)
+static const struct upstream_request *make_request(struct request *r, struct str body)
 {
     const struct shared *shared = r->worker->shared;
     const struct tr_request *t = &r->translated;
@@ -104,28 +104,54 @@ static const struct upstream_request *make_request(struct request *r)
         .path = STR("/v1/messages"),
         .headers = headers,
         .n_headers = n,
-        .body = buf_str(&t->body),
+        .body = body,
         .idle_timeout_ms = timeout_ms,
     };
     return request;
+}
+
+static bool start(struct leg *leg, const struct upstream_request *request)
+{
+    leg->call = upstream_start(leg->request->worker->upstream, request, &relay_callbacks, leg);
+    leg->was_sent = leg->call != NULL;
+    return leg->call != NULL;
 }
 
 enum go step_send(struct request *r)
 {
     if (!r->legs && !make_legs(r))
         return request_end(r, END_OUT_OF_MEMORY, NULL);
-    const struct upstream_request *request = make_request(r);
+    const struct upstream_request *request = make_request(r, buf_str(&r->translated.body));
     if (!request)
         return request_end(r, END_OUT_OF_MEMORY, NULL);
     r->attempts++;
-    for (size_t i = 0; i < r->n_legs; i++) {
-        struct leg *leg = &r->legs[i];
-        leg->call = upstream_start(r->worker->upstream, request, &relay_callbacks, leg);
-        if (!leg->call)
+    for (size_t i = 0; i < r->n_legs; i++)
+        if (!start(&r->legs[i], request))
             return request_end(r, END_OVERLOADED, NULL);
-        leg->was_sent = true;
-    }
     return GO_ON;
+}
+
+void attempt_continue(struct leg *leg)
+{
+    struct request *r = leg->request;
+    struct buf body;
+    buf_init(&body, TR_BODY_MAX);
+    const bool is_written = tr_stream_continue(leg->stream, buf_str(&r->translated.body), &body);
+    buf_done(&leg->body);
+    leg->body = body;
+    buf_done(&leg->collected);
+    leg->status = 0;
+    leg->content = CONTENT_NONE;
+    const struct upstream_request *request = is_written ? make_request(r, buf_str(&body)) : NULL;
+    if (!request) {
+        relay_fail(r, END_OUT_OF_MEMORY, end_info(END_OUT_OF_MEMORY)->message);
+        return;
+    }
+    r->continuations++;
+    if (!start(leg, request))
+        relay_fail(r, END_OVERLOADED, end_info(END_OVERLOADED)->message);
+    else if (r->is_paused)
+        upstream_pause(leg->call);
 }
 
 /* Once more ------------------------------------------------------------------------------- */
@@ -138,6 +164,7 @@ void leg_reset(struct leg *leg)
     leg->was_sent = false;
     leg->status = 0;
     leg->content = CONTENT_NONE;
+    buf_done(&leg->body);
     buf_done(&leg->collected);
     tr_stream_destroy(leg->stream);
     leg->stream = NULL;
@@ -162,7 +189,7 @@ bool attempt_again(struct request *r, const struct leg *leg)
     struct tr_amend lesson;
     struct tr_request again;
     struct api_error error;
-    if (r->attempts >= ATTEMPTS_MAX || is_accepted(r) ||
+    if (r->attempts >= ATTEMPTS_MAX || r->continuations > 0 || is_accepted(r) ||
         !tr_amend_from_error(leg->status, buf_str(&leg->collected), &lesson) ||
         !tr_amend_add(&r->amend, lesson) || !translate(r, &again, &error))
         return false;

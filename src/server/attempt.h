@@ -25,6 +25,7 @@ struct leg {
     bool is_done;               /* its choice is complete */
     int status;                 /* the upstream's; 0 = no head yet */
     enum upstream_content content;
+    struct buf body;      /* the request that goes on after a pause; empty before one */
     struct buf collected; /* a message or an error */
     struct tr_stream_params params;
     struct tr_stream *stream;
@@ -42,6 +43,8 @@ enum go step_send(struct request *r);
 bool attempt_again(struct request *r, const struct leg *leg);
 /* The upstream takes the request: what was learned is kept, what it was translated from is not. */
 void attempt_accepted(struct request *r);
+/* The upstream has paused within its answer (TR_PAUSED) and its call is over: asks it to go on. */
+void attempt_continue(struct leg *leg);
 /* Forgets what its call gave. */
 void leg_reset(struct leg *leg);
 

@@ -93,6 +93,7 @@ static void deliver(struct leg *leg, enum tr_state state, struct buf *out, enum 
     switch (state) {
     case TR_WAITING:
         return;
+    case TR_PAUSED: /* on_end goes on with it */
     case TR_FLOWING:
         if (r->translated.is_stream && out->len > RESPONSE_CHUNK_ROOM)
             send_piece(r, out, false);
@@ -190,6 +191,8 @@ static enum upstream_content content_of(int status, const struct upstream_header
 static void begin_translation(struct leg *leg)
 {
     struct request *r = leg->request;
+    if (leg->stream)
+        return; /* the answer goes on after a pause */
     const struct tr_request *t = &r->translated;
     leg->params = (struct tr_stream_params){
         .is_stream = t->is_stream,
@@ -197,6 +200,7 @@ static void begin_translation(struct leg *leg)
         .is_json_object = t->is_json_object,
         .is_structured = t->is_structured,
         .carries_content = t->carries_content,
+        .may_pause = t->may_pause,
         .created_unix_s = r->created_unix_s,
         .metadata = t->metadata,
         .choice = (unsigned)(leg - r->legs),
@@ -227,7 +231,7 @@ static void on_head(void *arg, int status, const struct upstream_header *headers
         r->created_unix_s = clock_unix_ms() / 1000;
     if (status == 200)
         attempt_accepted(r);
-    if (have_all_heads(r) && status == 200)
+    if (have_all_heads(r) && status == 200 && !r->translated.may_pause)
         buf_done(&r->translated.body); /* not sent again any more */
     /* An answer has the headers of the first of its choices, an error those that came with it. */
     if (r->status == 0 && (status != 200 || r->upstream_headers.len == 0))
@@ -293,6 +297,11 @@ static void end_with_upstream_error(struct leg *leg)
     end_with(r, END_UPSTREAM_ERROR, &e.error);
 }
 
+static bool is_turn_paused(const struct leg *leg)
+{
+    return leg->stream && tr_stream_state(leg->stream) == TR_PAUSED;
+}
+
 static void end_translation(struct leg *leg)
 {
     struct request *r = leg->request;
@@ -303,7 +312,7 @@ static void end_translation(struct leg *leg)
                               ? tr_stream_feed_message(leg->stream, buf_str(&leg->collected), out)
                               : tr_stream_end(leg->stream, out);
     deliver(leg, state, out, END_UPSTREAM_DISCONNECTED);
-    if (r->end == END_NONE && !leg->is_done)
+    if (r->end == END_NONE && !leg->is_done && !is_turn_paused(leg))
         relay_fail(r, END_UPSTREAM_BAD_ANSWER, "The upstream's answer is not whole.");
 }
 
@@ -313,11 +322,13 @@ static void on_end(void *arg)
     struct request *r = leg->request;
     leg->call = NULL;
     if (r->end == END_NONE && !leg->is_done) {
-        if (leg->stream)
+        if (leg->content != CONTENT_ERROR)
             end_translation(leg);
         else if (!attempt_again(r, leg))
             end_with_upstream_error(leg);
     }
+    if (r->end == END_NONE && is_turn_paused(leg))
+        attempt_continue(leg);
     request_drive(r);
 }
 
@@ -343,7 +354,9 @@ static void on_fail(void *arg, enum upstream_failure why, const char *detail)
     struct leg *leg = arg;
     struct request *r = leg->request;
     leg->call = NULL;
-    if (r->end == END_NONE && !leg->is_done) {
+    if (r->end == END_NONE && is_turn_paused(leg) && why != UPSTREAM_CLOSING) {
+        attempt_continue(leg); /* nothing of the answer is missing */
+    } else if (r->end == END_NONE && !leg->is_done) {
         if (why != UPSTREAM_CLOSING)
             health_saw_failure(&r->worker->shared->health, loop_now_us(r->worker->loop), why);
         const enum end_reason reason = reason_of(why);

@@ -355,6 +355,7 @@ static enum go step_record(struct request *r)
     tr_amend_write(r->amend, refused);
     record.refused = buf_str(refused);
     record.attempts = r->attempts;
+    record.continuations = r->continuations;
     record_log(&record);
     relay_free(r);
     loop_defer(r->worker->loop, &r->free_job);

@@ -56,6 +56,7 @@ struct directives {
     int64_t calls;
     /* The end. */
     struct str stop, sequence, category, explanation;
+    int64_t pauses;
     /* Time, all in microseconds. */
     int64_t first_us, lull_us, gap_us, ping_us;
     /* Usage; -1 = as counted. */

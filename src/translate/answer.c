@@ -20,7 +20,7 @@ bool answer_init(struct answer *a, const struct tr_stream_params *params)
     buf_init(&a->custom_text, ANSWER_INPUT_BYTES_MAX);
     /* The filter lets go of what it held back, besides what it is given. */
     annotations_init(&a->annotations);
-    carrier_init(&a->carrier, params->carries_content);
+    carrier_init(&a->carrier, params->carries_content || params->may_pause);
     buf_init(&a->unfenced, ANSWER_INPUT_BYTES_MAX + FENCE_HELD_MAX);
     if (!params->is_stream)
         a->whole = completion_create();
@@ -426,6 +426,8 @@ static enum answer_err add_refusal(struct answer *a, const struct answer_end *en
 
 static enum answer_err add_carrier(struct answer *a, const struct answer_end *end, struct buf *out)
 {
+    if (!a->params->carries_content)
+        return ANSWER_OK;
     if (end->reason == STOP_REFUSAL) /* what it said is to be forgotten */
         return ANSWER_OK;
     struct piece content = {.s = carrier_finish(&a->carrier)};
@@ -441,6 +443,15 @@ static enum answer_err end_text(struct answer *a, struct buf *out)
         return ANSWER_OK;
     fence_end(&a->fence, &a->unfenced);
     return add_unfenced(a, out);
+}
+
+struct str answer_paused(struct answer *a, enum stop_reason reason)
+{
+    const bool is_paused = reason == STOP_PAUSE_TURN || reason == STOP_TOOL_USE;
+    /* A call that waits for the client must be answered first. */
+    if (!a->params->may_pause || !is_paused || a->calls > 0 || a->pending.first)
+        return (struct str){0};
+    return carrier_array(&a->carrier);
 }
 
 /* What stands behind the only choice. */

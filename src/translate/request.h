@@ -49,6 +49,7 @@ struct tr_request {
     int n_choices;          /* as many times is it to be sent: 1 to TR_CHOICES_MAX */
     bool is_stream;         /* the client wants chunks */
     bool include_usage;     /* stream_options.include_usage */
+    bool may_pause;         /* it has tools that the upstream runs itself */
     bool is_json_object;    /* the fence filter is on */
     bool is_structured;     /* output_config.format was sent: first byte may wait for a grammar */
     bool carries_content;   /* the answer may hold what flat fields cannot put in order again */

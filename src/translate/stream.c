@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "translate/answer.h"
+#include "translate/resume.h"
 #include "translate/sse.h"
 #include "translate/upstream_error.h"
 #include "translate/usage.h"
@@ -18,8 +19,13 @@
 /* Chunks of a message that begins with content, before anything may go out. */
 #define EARLY_BYTES_MAX (64u << 20)
 
+/* More often than this an answer is not continued. */
+#define PAUSES_MAX 10
+
 struct tr_stream {
     enum tr_state state;
+    enum tr_state paused_from; /* the state in front of TR_PAUSED */
+    unsigned pauses;
     bool is_begun;      /* message_start was seen */
     bool has_bytes;     /* anything was seen */
     const char *finish; /* finish_reason, once known */
@@ -87,6 +93,13 @@ static bool is_over(const struct tr_stream *s)
     return s->state == TR_DONE || s->state == TR_FAILED;
 }
 
+static bool is_flowing(const struct tr_stream *s)
+{
+    const struct tr_choices *choices = s->answer.params->choices;
+    return s->state == TR_FLOWING || (s->state == TR_PAUSED && s->paused_from == TR_FLOWING) ||
+           (choices && choices->is_flowing);
+}
+
 enum tr_state tr_stream_fail(struct tr_stream *s, const struct api_error *why, struct buf *out)
 {
     if (is_over(s))
@@ -95,8 +108,7 @@ enum tr_state tr_stream_fail(struct tr_stream *s, const struct api_error *why, s
     if (s->error)
         *s->error = *why;
     size_t at = out->len;
-    const struct tr_choices *choices = s->answer.params->choices;
-    if (s->state == TR_FLOWING || (choices && choices->is_flowing))
+    if (is_flowing(s))
         chunk_write_error(why, out);
     if (out->failed)
         out->len = at; /* half an event is worse than none */
@@ -227,8 +239,30 @@ static enum answer_err take_message(struct tr_stream *s, yyjson_val *message, st
     return ANSWER_OK;
 }
 
+static bool pause(struct tr_stream *s)
+{
+    if (s->pauses == PAUSES_MAX || answer_paused(&s->answer, s->stop).n == 0)
+        return false;
+    s->pauses++;
+    s->paused_from = s->state;
+    s->state = TR_PAUSED;
+    return true;
+}
+
+bool tr_stream_continue(struct tr_stream *s, struct str body, struct buf *ret)
+{
+    if (!resume_write(body, answer_paused(&s->answer, s->stop), ret))
+        return false;
+    sse_done(&s->sse);
+    sse_init(&s->sse);
+    s->state = s->paused_from;
+    return true;
+}
+
 static void finish(struct tr_stream *s, struct buf *out)
 {
+    if (pause(s))
+        return;
     begin_flow(s, out);
     struct answer_end end = {.reason = s->stop,
                              .service_tier = s->service_tier,
@@ -406,13 +440,13 @@ static enum tr_state settle(struct tr_stream *s, enum tr_state before, size_t fr
 
 enum tr_state tr_stream_feed(struct tr_stream *s, struct str bytes, struct buf *out)
 {
-    if (is_over(s))
+    if (is_over(s) || s->state == TR_PAUSED)
         return s->state;
     struct sse_event event;
     enum tr_state before = s->state;
     size_t from = out->len;
     s->has_bytes |= bytes.n > 0;
-    while (!is_over(s)) {
+    while (!is_over(s) && s->state != TR_PAUSED) {
         enum sse_result result = sse_next(&s->sse, &bytes, &event);
         if (result == SSE_MORE)
             break;
@@ -458,7 +492,7 @@ enum tr_state tr_stream_feed_message(struct tr_stream *s, struct str json, struc
 
 enum tr_state tr_stream_end(struct tr_stream *s, struct buf *out)
 {
-    if (is_over(s))
+    if (is_over(s) || s->state == TR_PAUSED)
         return s->state;
     enum tr_state before = s->state;
     size_t from = out->len;

@@ -37,6 +37,7 @@ struct tr_stream_params {
     bool is_json_object;  /* strip code fences, add no separators */
     bool is_structured;   /* add no separators */
     bool carries_content; /* add a copy of the blocks where the fields cannot order them */
+    bool may_pause;       /* the upstream's own tools are in play: be ready for TR_PAUSED */
     int64_t created_unix_s;
     bool is_function_call;               /* legacy: one function_call instead of tool_calls */
     struct str metadata;                 /* echoed JSON object; empty = none */
@@ -48,6 +49,7 @@ struct tr_stream_params {
 enum tr_state {
     TR_WAITING, /* nothing for the client yet: hold the status line */
     TR_FLOWING, /* chunks are going out */
+    TR_PAUSED,  /* the upstream wants to be asked to go on: see tr_stream_continue */
     TR_DONE,    /* the answer is complete and written; of several choices this one is */
     TR_FAILED   /* over; see tr_stream_error. If it was flowing, an error chunk has been written */
 };
@@ -65,6 +67,12 @@ enum tr_state tr_stream_feed_message(struct tr_stream *s, struct str json, struc
 enum tr_state tr_stream_end(struct tr_stream *s, struct buf *out);
 /* The way to the upstream failed (timeout, reset): ends the answer with `why` as the error. */
 enum tr_state tr_stream_fail(struct tr_stream *s, const struct api_error *why, struct buf *out);
+/*
+ * In TR_PAUSED: appends to `ret` the request that makes the upstream go on, from `body`, the one
+ * that this answer began with. The stream then takes the answer to it as the rest of its own. False
+ * when `ret` has no room.
+ */
+bool tr_stream_continue(struct tr_stream *s, struct str body, struct buf *ret);
 /*
  * Behind several choices that are all TR_DONE: the usage of all and [DONE], or the completion that
  * holds them. False without memory; `out` is then to be thrown away.

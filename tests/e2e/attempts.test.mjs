@@ -1,4 +1,5 @@
-// More than one upstream call for a request: 400s that are mended unseen, and several choices.
+// More than one upstream call for a request: 400s that are mended unseen, several choices,
+// and answers that the upstream pauses.
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 
@@ -298,6 +299,80 @@ describe('n', () => {
       const answer = await post(ask('[[sim: fence text="{\\"a\\":1}"]]', { n: 2, response_format: { type: 'json_object' } }));
       assert.equal(answer.status, 200, answer.text);
       for (const { message } of answer.json.choices) assert.deepEqual(JSON.parse(message.content), { a: 1 });
+    });
+  });
+});
+
+describe('paused turns', () => {
+  const tools = [{ type: 'web_search_20250305', name: 'web_search' }];
+  const search = (directives, more = {}) => ask(`Look it up. [[sim: stop=pause_turn ${directives}]]`, { model: 'claude-sonnet-4-5', tools, ...more });
+
+  for (const stream of [false, true])
+    it(`trap 61: continued unseen, usage summed${stream ? ', streamed' : ''}`, async () => {
+      await withProxy({}, async (post, proxy) => {
+        const answer = await post(search('pauses=3 text=found input=100 output=7', { stream, ...(stream ? { stream_options: { include_usage: true } } : {}) }));
+        assert.equal(answer.status, 200, answer.text);
+        let content, usage;
+        if (stream) {
+          const read = readChoices(answer.text, 1);
+          assert.equal(read.choices[0].roles, 1);
+          assert.equal(read.choices[0].finish, 'stop');
+          ({ usage } = read);
+          ({ content } = read.choices[0]);
+        } else {
+          assert.equal(answer.json.choices[0].finish_reason, 'stop');
+          ({ usage } = answer.json);
+          ({ content } = answer.json.choices[0].message);
+        }
+        assert.equal(content.match(/found/g).length, 4);
+        assert.deepEqual([usage.prompt_tokens, usage.completion_tokens], [400, 28]);
+        const all = await received();
+        assert.deepEqual(all.map(({ status }) => status), [200, 200, 200, 200]);
+        for (const [i, { body }] of all.entries()) {
+          assert.deepEqual({ ...body, messages: body.messages.slice(0, 1) }, { ...all[0].body, messages: all[0].body.messages });
+          assert.equal(body.messages.length, i ? 2 : 1);
+          const searches = (body.messages[1]?.content ?? []).filter(({ type }) => type === 'server_tool_use');
+          assert.equal(searches.length, i);
+        }
+        await until('the access log', () => /continuations"?[=:]3/.test(proxy.stderr));
+      });
+    });
+
+  it('at most ten times', async () => {
+    await withProxy({}, async (post) => {
+      const answer = await post(search('pauses=20 text=x'));
+      assert.equal(answer.status, 200, answer.text);
+      assert.equal(answer.json.choices[0].finish_reason, 'stop');
+      assert.equal((await received()).length, 11);
+    });
+  });
+
+  it('each choice for itself', async () => {
+    await withProxy({}, async (post) => {
+      const answer = await post(search('text=x input=10 output=1', { n: 3 }));
+      assert.equal(answer.status, 200, answer.text);
+      for (const { message } of answer.json.choices) assert.equal(message.content.match(/x/g).length, 2);
+      assert.equal(answer.json.usage.prompt_tokens, 60);
+      assert.equal((await received()).length, 6);
+    });
+  });
+
+  it('a client that leaves between', async () => {
+    await withProxy({}, async (post, proxy) => {
+      const connection = await Connection.open(proxy.port);
+      await connection.write(chat(search('pauses=50 words=20 gap=5ms', { stream: true })));
+      await until('the third call', async () => (await stats()).requests >= 3);
+      connection.close();
+      await until('no call is left', async () => (await stats()).open === 0);
+      assert.ok((await stats()).requests < 10);
+    });
+  });
+
+  it('the tokens of all calls are settled', async () => {
+    await withProxy({ TOKENS_PER_MINUTE: '60000' }, async (post) => {
+      assert.equal((await post(search('pauses=3 text=x input=1000 output=0'))).status, 200);
+      const left = Number((await post(ask('[[sim: text=x]]'))).headers['x-ratelimit-remaining-tokens']);
+      assert.ok(left <= 56_100 && left > 55_000, `${left} tokens are left`);
     });
   });
 });

@@ -97,7 +97,7 @@ static const struct upstream_request *make_request(struct request *r, struct str
         headers[n++] =
             (struct upstream_header){STR("anthropic-workspace-id"), r->head.workspace_id};
     int64_t timeout_ms = shared->config->request_timeout_s * 1000;
-    if (t->is_structured && timeout_ms < GRAMMAR_TIMEOUT_MS)
+    if ((t->is_structured || t->has_strict_tools) && timeout_ms < GRAMMAR_TIMEOUT_MS)
         timeout_ms = GRAMMAR_TIMEOUT_MS;
     *request = (struct upstream_request){
         .method = STR("POST"),
@@ -114,6 +114,7 @@ static bool start(struct leg *leg, const struct upstream_request *request)
 {
     leg->call = upstream_start(leg->request->worker->upstream, request, &relay_callbacks, leg);
     leg->was_sent = leg->call != NULL;
+    leg->has_data = false;
     return leg->call != NULL;
 }
 

@@ -22,6 +22,7 @@ struct leg {
     struct request *request;
     struct upstream_call *call; /* NULL when it is over */
     bool was_sent;              /* the upstream may have counted tokens */
+    bool has_data;              /* the first bytes of its answer came */
     bool is_done;               /* its choice is complete */
     int status;                 /* the upstream's; 0 = no head yet */
     enum upstream_content content;

@@ -105,6 +105,7 @@ static void deliver(struct leg *leg, enum tr_state state, struct buf *out, enum 
         break;
     }
     const struct api_error *error = tr_stream_error(leg->stream);
+    r->is_final = tr_stream_is_final(leg->stream);
     snprintf(r->detail, sizeof(r->detail), "%s", error->code[0] ? error->code : error->type);
     if (r->status != 0)
         send_piece(r, out, true);
@@ -255,6 +256,14 @@ static void on_head(void *arg, int status, const struct upstream_header *headers
     request_drive(r);
 }
 
+/* Its first bytes: a grammar is compiled by now, which was the one reason to be silent longer. */
+static void take_first_data(struct leg *leg)
+{
+    const struct config *config = leg->request->worker->shared->config;
+    leg->has_data = true;
+    upstream_set_idle_timeout(leg->call, config->request_timeout_s * 1000);
+}
+
 static void on_data(void *arg, const char *p, size_t n)
 {
     struct leg *leg = arg;
@@ -262,6 +271,8 @@ static void on_data(void *arg, const char *p, size_t n)
     if (r->end != END_NONE || leg->is_done)
         return; /* behind the end of the answer nothing matters */
     struct buf *out;
+    if (!leg->has_data)
+        take_first_data(leg);
     switch (leg->content) {
     case CONTENT_EVENTS:
         out = begin_output(r);
@@ -424,6 +435,14 @@ struct str relay_model(const struct request *r)
     if (leg->stream && tr_stream_model(leg->stream).n)
         return tr_stream_model(leg->stream);
     return (struct str){0};
+}
+
+bool relay_has_finish(const struct request *r, struct str reason)
+{
+    EACH_LEG(r, leg)
+    if (leg->stream && str_eq(tr_stream_finish_reason(leg->stream), reason))
+        return true;
+    return false;
 }
 
 static int64_t used_tokens(const struct leg *leg)

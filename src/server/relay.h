@@ -26,6 +26,8 @@ void relay_free(struct request *r);
 /* All calls together; the model that answered, empty when none did. */
 struct tr_usage relay_usage(const struct request *r);
 struct str relay_model(const struct request *r);
+/* Whether a choice ended so, as the client is told. */
+bool relay_has_finish(const struct request *r, struct str reason);
 /* What the token bucket is charged. */
 int64_t relay_used_tokens(const struct request *r);
 

@@ -189,7 +189,7 @@ static bool check_thinking(struct check *c, const char *path, yyjson_val *block)
     char signature[SCRIPT_SIGNATURE_BYTES + 1];
     script_signature(signature, thinking);
     struct str given = json_str(yyjson_obj_get(block, "signature"));
-    if (!str_eq(given, str_of(signature)))
+    if (!c->trusts_signatures && !str_eq(given, str_of(signature)))
         return bad(c, "%s: Invalid `signature` in `thinking` block", path);
     if (yyjson_obj_get(block, "cache_control"))
         return bad(c, "%s.thinking.cache_control: Extra inputs are not permitted", path);

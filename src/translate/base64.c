@@ -34,19 +34,25 @@ int base64_byte(struct str text, size_t i)
     }
 }
 
-struct str base64_decode(struct arena *arena, struct str text)
+bool base64_decode(struct arena *arena, struct str text, struct str *ret)
 {
+    *ret = (struct str){0};
     while (text.n && text.p[text.n - 1] == '=')
         text.n--;
+    if (text.n % 4 == 1)
+        return true;
     size_t n = text.n / 4 * 3 + (text.n % 4 ? text.n % 4 - 1 : 0);
-    char *p = text.n % 4 == 1 ? NULL : arena_alloc(arena, n + 1);
-    for (size_t i = 0; p && i < n; i++) {
+    char *p = arena_alloc(arena, n + 1);
+    if (!p)
+        return false;
+    for (size_t i = 0; i < n; i++) {
         int byte = base64_byte(text, i);
         if (byte < 0)
-            return (struct str){0};
+            return true;
         p[i] = (char)byte;
     }
-    return (struct str){p, p ? n : 0};
+    *ret = (struct str){p, n};
+    return true;
 }
 
 struct str base64_encode(struct arena *arena, struct str bytes)

@@ -77,10 +77,12 @@ struct str data_url_base64(struct arena *arena, const struct data_url *url)
     return bytes.p ? base64_encode(arena, bytes) : bytes;
 }
 
-struct str data_url_bytes(struct arena *arena, const struct data_url *url)
+bool data_url_bytes(struct arena *arena, const struct data_url *url, struct str *ret)
 {
-    if (!url->is_base64)
-        return unescape(arena, url->payload, false);
-    struct str base64 = data_url_base64(arena, url);
-    return base64.p ? base64_decode(arena, base64) : base64;
+    if (url->is_base64) {
+        struct str base64 = data_url_base64(arena, url);
+        return base64.p && base64_decode(arena, base64, ret);
+    }
+    *ret = unescape(arena, url->payload, false);
+    return ret->p != NULL;
 }

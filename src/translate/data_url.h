@@ -24,7 +24,7 @@ bool data_url_read(struct str url, struct data_url *ret);
  * The payload as base64, by reference where it is nothing else already. .p is NULL without memory.
  */
 struct str data_url_base64(struct arena *arena, const struct data_url *url);
-/* The bytes it stands for. .p is NULL when it is no base64, or without memory. */
-struct str data_url_bytes(struct arena *arena, const struct data_url *url);
+/* The bytes it stands for; .p is NULL when it is no base64. False without memory. */
+bool data_url_bytes(struct arena *arena, const struct data_url *url, struct str *ret);
 
 #endif

@@ -115,7 +115,9 @@ static bool refuse_kind(struct translation *t, const struct content_part *p,
 static bool add_text_file(struct translation *t, const struct content_part *p,
                           const struct inline_file *f)
 {
-    struct str text = data_url_bytes(t->arena, &f->url);
+    struct str text;
+    if (!data_url_bytes(t->arena, &f->url, &text))
+        return refuse_memory(t);
     if (!text.p || !utf8_is_valid(text) || (text.n && memchr(text.p, '\0', text.n)))
         return refuse_kind(t, p, f);
     if (text_is_blank(text)) {

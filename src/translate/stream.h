@@ -84,6 +84,8 @@ void tr_stream_write_error(const struct api_error *error, struct buf *out);
 enum tr_state tr_stream_state(const struct tr_stream *s);
 /* Valid in TR_FAILED. */
 const struct api_error *tr_stream_error(const struct tr_stream *s);
+/* In TR_FAILED: trying again does not mend it; say x-should-retry: false. */
+bool tr_stream_is_final(const struct tr_stream *s);
 /* Last known, also after a failure; what was billed at least. */
 const struct tr_usage *tr_stream_usage(const struct tr_stream *s);
 /* The model that answered; empty before message_start. */

@@ -224,6 +224,7 @@ static void play(const struct golden_case *c, const struct way *way, struct outc
         .include_usage = way->include_usage,
         .is_json_object = golden_says(c, "options", "json_object"),
         .is_structured = golden_says(c, "options", "structured"),
+        .carries_content = golden_says(c, "options", "carries"),
         .created_unix_s = CREATED,
         .metadata = str_trim(golden_section(c, "metadata")),
         .tool_names = names_of(c, &arena),

@@ -168,6 +168,7 @@ static void check_request(struct run *r, const struct tr_request *req)
     check_flag(r, "include_usage", req->include_usage);
     check_flag(r, "is_json_object", req->is_json_object);
     check_flag(r, "is_structured", req->is_structured);
+    check_flag(r, "has_strict_tools", req->has_strict_tools);
     check_flag(r, "is_function_call", req->is_function_call);
     check_flag(r, "is_tool_choice_emulated", req->is_tool_choice_emulated);
     check_flag(r, "is_best_effort", req->is_best_effort_format);

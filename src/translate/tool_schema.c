@@ -273,11 +273,13 @@ void tool_schema_write(const struct tool *tool, struct buf *b)
         json_write_value(b, tool->schema);
         return;
     }
+    if (yyjson_obj_size(tool->schema) == 0) {
+        buf_append_z(b, "{\"type\":\"object\",\"properties\":{}}");
+        return;
+    }
     size_t i, max;
     yyjson_val *key, *v;
     buf_append_z(b, "{\"type\":\"object\"");
-    if (yyjson_obj_size(tool->schema) == 0)
-        buf_append_z(b, ",\"properties\":{}");
     yyjson_obj_foreach(tool->schema, i, max, key, v)
     {
         if (str_eq(json_str(key), STR("type")))

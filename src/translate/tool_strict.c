@@ -65,6 +65,7 @@ static bool keep(struct translation *t, struct tool *tool, struct totals *sum,
     sum->optionals += result->optionals;
     sum->unions += result->unions;
     tool->is_strict = true;
+    t->out->has_strict_tools = true;
     return !result->is_weakened ||
            modify_param(t, "unsupported_value", tool_path(t, tool, ".parameters"),
                         "tools.parameters(constraints->description)");

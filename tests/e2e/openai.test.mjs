@@ -448,6 +448,15 @@ describe('errors', () => {
     }
   });
 
+  it('a grammar excuses no silence behind the first event', async () => {
+    const response_format = { type: 'json_schema', json_schema: { name: 'a', schema: { type: 'object', properties: {}, additionalProperties: false } } };
+    const started = performance.now();
+    const error = await errorOf(create('[[sim: stall=1]]', { response_format }));
+    const ms = performance.now() - started;
+    assert.equal(error.status, 504);
+    assert.ok(ms > 1900 && ms < 4000, `${ms} ms`);
+  });
+
   it('the SDK retries what can be retried and nothing else', async () => {
     const patient = makeClient({ maxRetries: 1 });
     for (const [directives, calls] of [['status=429 retry_after=0', 2], ['status=400', 1], ['status=402', 1], ['status=429 retry_after=120', 1]]) {

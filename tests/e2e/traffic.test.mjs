@@ -31,22 +31,53 @@ describe('recorded requests of OpenAI clients', { skip: !existsSync(file) && `${
       .filter(({ path: target }) => target.endsWith('/chat/completions')).map(({ id, request_body: body }) => ({ id, body }))
     : [];
 
+  const NAMED = /^\w+/;
+  const listed = (header) => (header ?? '').split(',').map((name) => NAMED.exec(name.trim())?.[0]).filter(Boolean);
+
+  function checkAnswer(answer, body, id) {
+    const { error = null, calls, finish } = body.stream ? readStream(answer.text) : {
+      calls: answer.json.choices[0].message.tool_calls ?? [],
+      finish: answer.json.choices[0].finish_reason,
+    };
+    assert.equal(error, null, `${id}: ${JSON.stringify(error)}`);
+    assert.ok(['stop', 'length', 'content_filter', 'tool_calls', 'function_call'].includes(finish), `${id}: ${finish}`);
+    if (finish === 'tool_calls') assert.ok(calls.length > 0, `${id}: tool_calls without any`);
+    if (finish === 'stop') assert.equal(calls.length, 0, `${id}: stop with tool calls`);
+    const names = new Set([...(body.tools ?? []), ...(body.functions ?? [])].map((tool) => tool.function?.name ?? tool.custom?.name ?? tool.name));
+    for (const call of calls) {
+      assert.ok(names.has(call.function?.name ?? call.custom?.name), `${id}: a call of ${JSON.stringify(call)}, which nobody offered`);
+      if (call.function && finish !== 'length') JSON.parse(call.function.arguments);
+    }
+    for (const name of listed(answer.headers['x-ignored-params'])) assert.ok(name in body, `${id}: ${name} is listed but was not sent`);
+  }
+
   /** 'answered', or the name of the refused field. */
   function outcome(answer, body, id) {
     if (answer.status === 200) {
-      const { error, finish } = body.stream ? readStream(answer.text) : { error: null, finish: answer.json.choices[0].finish_reason };
-      assert.equal(error, null, `${id}: ${JSON.stringify(error)}`);
-      assert.ok(['stop', 'length', 'content_filter'].includes(finish), `${id}: ${finish}`);
-      for (const name of (answer.headers['x-ignored-params'] ?? '').split(',').map((s) => s.trim()).filter(Boolean))
-        assert.ok(name === '...' || name.split(/[.[]/)[0] in body, `${id}: ${name} is listed but was not sent`);
+      checkAnswer(answer, body, id);
       return 'answered';
     }
     assert.equal(answer.status, 400, `${id}: ${answer.text}`);
     const { type, param, message } = answer.json.error;
     assert.equal(type, 'invalid_request_error', id);
-    const root = /^\w+/.exec(param ?? '')?.[0];
-    assert.ok(root in body, `${id}: refused for ${param}, which was not sent: ${message}`);
+    assert.ok(NAMED.exec(param ?? '')?.[0] in body, `${id}: refused for ${param}, which was not sent: ${message}`);
     return param.replaceAll(/\d+/g, 'N');
+  }
+
+  /** One request as `model`; returns its outcome. */
+  async function check(proxy, model, id, body) {
+    // Ids that the upstream knows are no aliases: all go to the one model.
+    const sent = { ...body, model: 'some-model' };
+    const before = recorder.messages.length;
+    const answer = await send(proxy.port, chat(sent));
+    const calls = recorder.messages.slice(before);
+    const what = outcome(answer, sent, id);
+    assert.equal(calls.length, what === 'answered' ? 1 : 0, `${id}: ${what}, ${calls.length} upstream requests: ${answer.text.slice(0, 300)}`);
+    for (const { body: up } of calls) {
+      assert.ok(up.model.startsWith(model), `${id}: ${up.model}`);
+      assert.ok(up.max_tokens > 0 && up.stream === true, id);
+    }
+    return what;
   }
 
   for (const model of MODELS)
@@ -54,21 +85,16 @@ describe('recorded requests of OpenAI clients', { skip: !existsSync(file) && `${
       const proxy = await startProxy(recorder, { MODEL_ALIASES: `*=${model}` });
       try {
         const outcomes = {};
-        for (const { id, body } of bodies) {
-          // Ids that the upstream knows are no aliases: all go to the one model.
-          const sent = { ...body, ...(body.model ? { model: 'some-model' } : { model: 'another-model' }) };
-          const before = recorder.messages.length;
-          const answer = await send(proxy.port, chat(sent));
-          const what = outcome(answer, sent, id);
-          outcomes[what] = (outcomes[what] ?? 0) + 1;
-          const calls = recorder.messages.slice(before);
-          assert.equal(calls.length, what === 'answered' ? 1 : 0, `${id}: ${what}, ${calls.length} upstream requests`);
-          for (const { body: up } of calls) {
-            assert.ok(up.model.startsWith(model), `${id}: ${up.model}`);
-            assert.ok(up.max_tokens > 0 && up.stream === true, id);
+        const failures = [];
+        for (const { id, body } of bodies)
+          try {
+            const what = await check(proxy, model, id, body);
+            outcomes[what] = (outcomes[what] ?? 0) + 1;
+          } catch (error) {
+            failures.push(error.message);
           }
-        }
         t.diagnostic(`${bodies.length} requests: ${JSON.stringify(outcomes)}`);
+        assert.equal(failures.length, 0, `${failures.length} failed, such as:\n${failures.slice(0, 10).join('\n')}`);
         assert.ok(outcomes.answered > bodies.length / 3, `${outcomes.answered} of ${bodies.length} answered`);
       } finally {
         await proxy.stop();

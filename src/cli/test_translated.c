@@ -56,8 +56,8 @@ static void translate(struct str body, const char *model, bool is_learned)
                                .thinking_reserve = true,
                                .temperature = 0.1,
                                .eager_tool_input = true,
-                               .no_strict_tools = is_learned,
-                               .no_forced_tools = is_learned};
+                               .amend.refuses =
+                                   is_learned ? TR_REFUSES_SCHEMA | TR_REFUSES_FORCED_TOOLS : 0};
     struct arena arena;
     struct tr_request req;
     struct api_error err = {0};

@@ -34,13 +34,18 @@ static const struct {
     {"compiled grammar is too large", NULL, TR_REFUSES_SCHEMA},
     {"Grammar compilation timed out", NULL, TR_REFUSES_SCHEMA},
     {"anthropic-version", NULL, TR_REFUSES_VERSION},
+    {"bound to a different conversation", NULL,
+     TR_REFUSES_PREFIX}, /* before the next: it says both */
+    {"Invalid signature in thinking block", NULL, TR_REFUSES_THOUGHTS},
+    {"Invalid `signature` in `thinking` block", NULL, TR_REFUSES_THOUGHTS},
+    {"blocks in the latest assistant message cannot be modified", NULL, TR_REFUSES_THOUGHTS},
     {"first message must use the \"user\" role", NULL, TR_REFUSES_ASSISTANT_FIRST},
 };
 
 static const char *const words[] = {
     "sampling", "both_sampling", "prefill",         "system_role", "forced_tools",
-    "effort",   "adaptive",      "enabled",         "disabled",    "between",
-    "schema",   "version",       "assistant_first",
+    "effort",   "adaptive",      "enabled",         "disabled",    "between_tools",
+    "schema",   "version",       "assistant_first", "prefix",      "thoughts",
 };
 
 static const struct {
@@ -136,6 +141,8 @@ void tr_amend_model(struct tr_amend amend, struct model_info *m)
             *abilities[i].can = false;
     if (amend.refuses & TR_REFUSES_EFFORT)
         amend_efforts(amend.efforts, m);
+    if (amend.refuses & TR_REFUSES_PREFIX)
+        m->binds_thinking = true;
 }
 
 void tr_amend_write(struct tr_amend amend, struct buf *out)

@@ -24,13 +24,15 @@ enum tr_refusal {
     TR_REFUSES_ENABLED = 1 << 7,
     TR_REFUSES_DISABLED = 1 << 8,
     TR_REFUSES_BETWEEN_TOOLS = 1 << 9,
-    TR_REFUSES_SCHEMA = 1 << 10,         /* this request's schemas cannot be compiled */
-    TR_REFUSES_VERSION = 1 << 11,        /* the newest anthropic-version */
-    TR_REFUSES_ASSISTANT_FIRST = 1 << 12 /* a conversation that the assistant begins */
+    TR_REFUSES_SCHEMA = 1 << 10,          /* this request's schemas cannot be compiled */
+    TR_REFUSES_VERSION = 1 << 11,         /* the newest anthropic-version */
+    TR_REFUSES_ASSISTANT_FIRST = 1 << 12, /* a conversation that the assistant begins */
+    TR_REFUSES_PREFIX = 1 << 13,          /* thinking that belongs to another prompt */
+    TR_REFUSES_THOUGHTS = 1 << 14         /* this request's thinking blocks, whatever they are */
 };
 
 /* True of one request only; true of the upstream whatever the model. The others are the model's. */
-#define TR_REFUSALS_OF_REQUEST  ((unsigned)TR_REFUSES_SCHEMA)
+#define TR_REFUSALS_OF_REQUEST  ((unsigned)(TR_REFUSES_SCHEMA | TR_REFUSES_THOUGHTS))
 #define TR_REFUSALS_OF_UPSTREAM ((unsigned)(TR_REFUSES_VERSION | TR_REFUSES_ASSISTANT_FIRST))
 
 struct tr_amend {

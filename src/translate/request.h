@@ -31,8 +31,6 @@ struct tr_policy {
     enum tr_version version;  /* ANTHROPIC_VERSION pins one */
     enum tr_cache cache;      /* automatic prompt caching */
     bool eager_tool_input;    /* tools stream their input before a value is complete */
-    bool no_strict_tools;     /* the upstream could not compile them: none is strict */
-    bool no_forced_tools;     /* the upstream refused to force a call: the model is told */
     bool strict;              /* every ignore, clamp and repair is a 400 that names it */
     struct tr_amend amend;    /* what the upstream is known to refuse */
 };

@@ -59,6 +59,14 @@ static void test_known_texts(void **state)
         {"\"thinking.type.disabled\" is not supported for this model.", TR_REFUSES_DISABLED},
         {"output_config.format.schema: Schema is too complex for compilation.", TR_REFUSES_SCHEMA},
         {"anthropic-version: \"2026-10-21\" is not a valid version", TR_REFUSES_VERSION},
+        {"messages.1.content.0: Invalid signature in thinking block. The block is bound to a "
+         "different "
+         "conversation.",
+         TR_REFUSES_PREFIX},
+        {"messages.1.content.0: Invalid `signature` in `thinking` block", TR_REFUSES_THOUGHTS},
+        {"messages.1.content.0: `thinking` or `redacted_thinking` blocks in the latest assistant "
+         "message cannot be modified.",
+         TR_REFUSES_THOUGHTS},
         {"messages: first message must use the \"user\" role", TR_REFUSES_ASSISTANT_FIRST},
     };
     for (size_t i = 0; i < PX_ARRAY_LEN(cases); i++) {
@@ -121,6 +129,12 @@ static void test_each_cause_once(void **state)
     buf_done(&words);
 }
 
+#define ECHO(model, more)                                                                          \
+    "{\"model\":\"" model "\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":"      \
+    "\"assistant\",\"content\":\"b\",\"thinking_blocks\":[{\"type\":\"thinking\",\"thinking\":"    \
+    "\"t\","                                                                                       \
+    "\"signature\":\"c2ln\"}]},{\"role\":\"user\",\"content\":\"c\"}]" more "}"
+
 /* `body` translated with `refuses`: `has` stands in the upstream's, `lacks` does not. */
 static const struct {
     const char *what, *body;
@@ -159,6 +173,15 @@ static const struct {
      "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"...\"}]},{\"role\":"
      "\"assistant\"",
      NULL, NULL, "messages(user->first)", ""},
+    {"trap 52: blocks of another prompt are dropped by the upstream", ECHO("claude-opus-5-5", ""),
+     TR_REFUSES_PREFIX, "\"block_binding\":{\"prefix_mismatch_behavior\":\"drop_block\"}", NULL,
+     NULL, "thinking.block_binding=drop_block", ""},
+    {"or by us where it cannot",
+     ECHO("claude-opus-4-5", ",\"max_tokens\":9000,\"thinking\":{\"type\":\"enabled\","
+                             "\"budget_tokens\":2000}"),
+     TR_REFUSES_PREFIX, "\"assistant\"", "c2ln", NULL, "", "messages.thinking_blocks"},
+    {"blocks that are refused are left out", ECHO("claude-opus-5-5", ""), TR_REFUSES_THOUGHTS,
+     "\"assistant\"", "c2ln", NULL, "", "messages.thinking_blocks"},
     {"a schema becomes an instruction",
      "{\"model\":\"claude-opus-5-5\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],"
      "\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"x\",\"schema\":{"

@@ -47,11 +47,14 @@ describe('400s that are mended', () => {
       modified: 'messages(system->first)', check: ({ body }) => assert.equal(body.system[0].text, 'Be late.') },
     { refuse: 'assistant_first', body: { model: NEWEST, messages: [{ role: 'assistant', content: 'Hello' }, user] },
       modified: 'messages(user->first)', check: ({ body }) => assert.equal(body.messages[0].content[0].text, '...') },
-    { refuse: 'schema', what: 'trap 122: a strict tool', isOfRequest: true, modified: 'tools.strict=false(model)',
+    { refuse: 'schema', what: 'trap 122: a strict tool', isOfRequest: true, modified: 'tools.strict=false(upstream)',
       body: { model: NEWEST, tools: [{ type: 'function', function: { name: 'count', parameters: schema, strict: true } }] },
       check: ({ body }) => assert.ok(!body.tools[0].strict) },
     { refuse: 'forced_tools', body: { model: SAMPLING_MODEL, tools: [{ type: 'function', function: { name: 'count', parameters: schema } }], tool_choice: 'required' },
       modified: 'tool_choice=auto(model)', check: ({ body }) => assert.ok(!['any', 'tool'].includes(body.tool_choice?.type)) },
+    { refuse: 'none', what: 'a signature that the upstream does not know', isOfRequest: true, ignored: 'messages.thinking_blocks',
+      body: { model: NEWEST, messages: [user, { role: 'assistant', content: 'b', thinking_blocks: [{ type: 'thinking', thinking: 't', signature: 'c2ln' }] }, user] },
+      check: ({ body }) => assert.ok(!JSON.stringify(body).includes('c2ln')) },
     { refuse: 'schema', isOfRequest: true, modified: 'response_format(best-effort)',
       body: { model: NEWEST, response_format: { type: 'json_schema', json_schema: { name: 'x', schema } } },
       check: ({ body }) => assert.ok(!body.output_config?.format && /JSON Schema/.test(body.system.at(-1).text)) },
@@ -60,7 +63,7 @@ describe('400s that are mended', () => {
     for (const stream of [false, true])
       it(`${what}${stream ? ', streamed' : ''}: once for the first request, never for the second`, async () => {
         await withProxy({}, async (post, proxy) => {
-          const content = `[[sim: refuse=${refuse}]] Hi`;
+          const content = `${refuse === 'none' ? '' : `[[sim: refuse=${refuse}]] `}Hi`;
           const messages = (body.messages ?? [user]).map((m) => (m.role === 'user' ? { ...m, content } : m));
           for (const calls of [2, isOfRequest ? 4 : 3]) {
             const answer = await post({ ...body, messages, stream });

@@ -56,6 +56,12 @@ enum go step_translate(struct request *r)
             return end_refused(r, &error);
     }
     r->has_translated = true;
+    if (r->translated.is_succeeded) {
+        struct shared *shared = r->worker->shared;
+        struct str asked = r->translated.asked_model;
+        succession_log(&shared->succession, asked.n ? asked : shared->policy.default_model,
+                       r->translated.model);
+    }
     return GO_ON;
 }
 

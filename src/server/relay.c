@@ -206,6 +206,7 @@ static void begin_translation(struct leg *leg)
         .metadata = t->metadata,
         .choice = (unsigned)(leg - r->legs),
         .choices = r->choices,
+        .names = t->names,
         .tool_names = t->tool_names,
         .is_function_call = t->is_function_call,
     };
@@ -299,7 +300,7 @@ static void end_with_upstream_error(struct leg *leg)
 {
     struct request *r = leg->request;
     struct tr_upstream_error e;
-    tr_upstream_error(leg->status, buf_str(&leg->collected), &e);
+    tr_upstream_error(leg->status, buf_str(&leg->collected), r->translated.names, &e);
     r->is_final = e.is_final;
     snprintf(r->detail, sizeof(r->detail), "upstream status %d%s%s", leg->status,
              e.error.code[0] ? " " : "", e.error.code);

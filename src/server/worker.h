@@ -18,6 +18,7 @@
 #include "server/learned.h"
 #include "server/models_cache.h"
 #include "server/server.h"
+#include "server/succession.h"
 #include "translate/request.h"
 #include "upstream/upstream.h"
 
@@ -34,6 +35,7 @@ struct shared {
     struct health health;
     struct models_cache models;
     struct learned learned;
+    struct succession succession;
     _Atomic int64_t n_connections;
     _Atomic bool is_draining;
     struct worker *workers;

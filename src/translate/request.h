@@ -35,6 +35,7 @@ struct tr_policy {
     struct tr_amend amend;    /* what the upstream is known to refuse */
 };
 
+struct client_names;
 struct tool_names;
 
 /* What the rest of the way needs to know of a request. Strings live in the arena or the input. */
@@ -45,6 +46,7 @@ struct tr_request {
     struct str asked_model; /* as the client named it; empty = it named none */
     struct str model;       /* as sent upstream */
     int n_choices;          /* as many times is it to be sent: 1 to TR_CHOICES_MAX */
+    bool is_succeeded;      /* `model` stands in for a retired one */
     bool is_stream;         /* the client wants chunks */
     bool include_usage;     /* stream_options.include_usage */
     bool may_pause;         /* it has tools that the upstream runs itself */
@@ -60,6 +62,7 @@ struct tr_request {
     struct str ignored;           /* value of x-ignored-params; empty = no header */
     struct str modified;          /* value of x-modified-params; empty = no header */
     const struct tool_names *tool_names; /* for the way back, in the arena; NULL = no tools */
+    const struct client_names *names;    /* for the upstream's errors, in the arena */
     int64_t max_tokens;                  /* as sent upstream */
     int64_t input_estimate;              /* rough input tokens, for the token bucket */
 };

@@ -65,10 +65,6 @@ static struct tr_policy policy_of(yyjson_val *v)
                           .temperature = 0.1,
                           .eager_tool_input = flag(v, "eager_tool_input", true),
                           .strict = flag(v, "strict", false)};
-    if (flag(v, "no_strict_tools", false))
-        p.amend.refuses |= TR_REFUSES_SCHEMA;
-    if (flag(v, "no_forced_tools", false))
-        p.amend.refuses |= TR_REFUSES_FORCED_TOOLS;
     json_to_int(json_get(v, "max_tokens"), &p.max_tokens);
     json_to_double(json_get(v, "temperature"), &p.temperature);
     if (json_get(v, "default_model"))

@@ -111,6 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                .temperature = 0.1,
                                .strict = (bits & 8) != 0,
                                .eager_tool_input = (bits & 32) != 0,
+                               .amend.refuses = bits & 64 ? (unsigned)size * 2654435761u >> 8 : 0,
                                .cache = (bits & 16) ? TR_CACHE_ON : TR_CACHE_AUTO};
     if (bits & 128)
         read_page(body);

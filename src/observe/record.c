@@ -8,7 +8,7 @@
 
 /* What a client chose is cut to this, so that a line stays a line. */
 #define TEXT_BYTES_MAX 200
-#define FIELDS_MAX     16
+#define FIELDS_MAX     20
 
 struct line {
     struct log_field fields[FIELDS_MAX];
@@ -44,6 +44,13 @@ void record_log(const struct request_record *r)
         add_number(&l, "input_tokens", r->input_tokens);
         add_number(&l, "output_tokens", r->output_tokens);
     }
+    if (r->choices > 1)
+        add_number(&l, "choices", r->choices);
+    if (r->attempts > 1)
+        add_number(&l, "attempts", r->attempts);
+    if (r->continuations > 0)
+        add_number(&l, "continuations", r->continuations);
+    add_text(&l, "refused", r->refused);
     if (r->first_ms >= 0)
         add_number(&l, "first_ms", r->first_ms);
     add_number(&l, "ms", r->total_ms);

@@ -18,11 +18,21 @@ static enum admit_result take(struct bucket *b, int64_t now_us, int64_t n, int64
     return *ret_wait_ms < 0 ? ADMIT_TOO_LARGE : ADMIT_WAIT;
 }
 
-enum admit_result admit_request(struct admit *a, int64_t now_us, struct admit_ticket *t,
-                                int64_t *ret_wait_ms)
+/* Nothing was sent: it does not count. */
+static void give_back(struct admit *a, int64_t now_us, struct admit_ticket *t)
 {
-    enum admit_result result = take(&a->requests, now_us, 1, ret_wait_ms);
-    t->has_request = result == ADMIT_OK;
+    bucket_settle(&a->requests, now_us, -t->requests);
+    t->requests = 0;
+}
+
+enum admit_result admit_requests(struct admit *a, int64_t now_us, int64_t n, struct admit_ticket *t,
+                                 int64_t *ret_wait_ms)
+{
+    enum admit_result result = take(&a->requests, now_us, n, ret_wait_ms);
+    if (result == ADMIT_OK)
+        t->requests += n;
+    else
+        give_back(a, now_us, t);
     return result;
 }
 
@@ -30,18 +40,16 @@ enum admit_result admit_tokens(struct admit *a, int64_t now_us, int64_t estimate
                                struct admit_ticket *t, int64_t *ret_wait_ms)
 {
     enum admit_result result = take(&a->tokens, now_us, estimate, ret_wait_ms);
-    if (result == ADMIT_OK) {
+    if (result == ADMIT_OK)
         t->tokens = estimate;
-    } else if (t->has_request) {
-        bucket_settle(&a->requests, now_us, -1); /* nothing was sent: it does not count */
-        t->has_request = false;
-    }
+    else
+        give_back(a, now_us, t);
     return result;
 }
 
 void admit_settle(struct admit *a, int64_t now_us, struct admit_ticket *t, int64_t used)
 {
-    if (!t->has_request)
+    if (t->requests == 0)
         return;
     bucket_settle(&a->tokens, now_us, used - t->tokens);
     *t = (struct admit_ticket){0};

@@ -18,8 +18,7 @@ struct admit {
 
 /* What one request has taken. */
 struct admit_ticket {
-    bool has_request;
-    int64_t tokens;
+    int64_t requests, tokens;
 };
 
 enum admit_result {
@@ -29,10 +28,10 @@ enum admit_result {
 };
 
 void admit_init(struct admit *a, int64_t requests_per_minute, int64_t tokens_per_minute);
-/* Takes one request. */
-enum admit_result admit_request(struct admit *a, int64_t now_us, struct admit_ticket *t,
-                                int64_t *ret_wait_ms);
-/* Takes `estimate` tokens. When they are refused the request is given back too. */
+/* Takes `n` requests. When they are refused those that the ticket has are given back too. */
+enum admit_result admit_requests(struct admit *a, int64_t now_us, int64_t n, struct admit_ticket *t,
+                                 int64_t *ret_wait_ms);
+/* Takes `estimate` tokens. When they are refused the requests are given back too. */
 enum admit_result admit_tokens(struct admit *a, int64_t now_us, int64_t estimate,
                                struct admit_ticket *t, int64_t *ret_wait_ms);
 /* Replaces the estimate by what was used. Does nothing when nothing was taken. */

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "server/connection.h"
 #include "server/cors.h"
+#include "server/relay.h"
 #include "server/response.h"
 #include "server/worker.h"
 #include "translate/upstream_error.h"
@@ -37,8 +38,7 @@ static void write_translation(const struct request *r, struct buf *b)
     if (t->is_best_effort_format)
         buf_append_z(b, "x-response-format: best-effort\r\n");
     /* A stream's header goes out before anybody can know. */
-    if (t->is_tool_choice_emulated && !t->is_stream && r->stream &&
-        str_eq(tr_stream_finish_reason(r->stream), STR("stop")))
+    if (t->is_tool_choice_emulated && !t->is_stream && relay_has_finish(r, STR("stop")))
         buf_append_z(b, "x-tool-choice-unmet: 1\r\n");
 }
 

@@ -1,7 +1,7 @@
 /*
- * Sends the translated request, feeds what comes back through the translator, writes what that
- * gives to the client. The client's status line is held until the translator has something for
- * it, so that a failure before that is a real HTTP error.
+ * Feeds what comes back from the upstream through the translators, one for each choice, and writes
+ * what they give to the client. The client's status line is held until a translator has something
+ * for it, so that a failure before that is a real HTTP error, or can be mended unseen.
  */
 #include "server/relay.h"
 
@@ -10,18 +10,21 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 #include "server/answer.h"
+#include "server/attempt.h"
 #include "server/connection.h"
 #include "server/response.h"
-#include "server/upstream_headers.h"
 #include "server/worker.h"
 #include "translate/upstream_error.h"
+#include "translate/usage.h"
 
 /* A client with more than this waiting pauses its upstream. */
 #define CLIENT_WAITING_MAX 262144
 #define MESSAGE_BYTES_MAX  (16u << 20)
 #define ERROR_BYTES_MAX    65536
-/* With a new output format the upstream may be silent while it compiles a grammar. */
-#define GRAMMAR_TIMEOUT_MS 200000
+
+#define EACH_LEG(r, leg)                                                                           \
+    for (struct leg *leg = (r)->legs, *leg_end = leg + (r)->n_legs; leg != leg_end; leg++)
+#define EACH_OPEN_LEG(r, leg) EACH_LEG(r, leg) if (leg->call)
 
 /* To the client --------------------------------------------------------------------------- */
 
@@ -40,24 +43,49 @@ static void send_piece(struct request *r, struct buf *out, bool is_last)
         connection_write(r->connection, piece);
     if (is_last)
         r->is_answer_complete = true;
-    if (r->call && !r->is_paused && connection_waiting(r->connection) > CLIENT_WAITING_MAX) {
+    if (!r->is_paused && connection_waiting(r->connection) > CLIENT_WAITING_MAX) {
         r->is_paused = true;
-        upstream_pause(r->call);
+        EACH_OPEN_LEG(r, leg)
+        upstream_pause(leg->call);
     }
 }
 
 void relay_client_drained(struct request *r)
 {
-    if (!r->is_paused || !r->call)
+    if (!r->is_paused)
         return;
     r->is_paused = false;
-    upstream_resume(r->call);
+    EACH_OPEN_LEG(r, leg)
+    upstream_resume(leg->call);
+}
+
+/* One choice is complete; with the last one the answer is. */
+static void take_done(struct leg *leg, struct buf *out)
+{
+    struct request *r = leg->request;
+    struct tr_stream *streams[TR_CHOICES_MAX];
+    leg->is_done = true;
+    const bool is_last = ++r->n_done == r->n_legs;
+    if (is_last && r->choices) {
+        for (size_t i = 0; i < r->n_legs; i++)
+            streams[i] = r->legs[i].stream;
+        if (!tr_choices_write_end(streams, r->n_legs, out)) {
+            request_end(r, END_OUT_OF_MEMORY, NULL);
+            return;
+        }
+    }
+    if (r->translated.is_stream)
+        send_piece(r, out, is_last);
+    else if (is_last)
+        answer_json(r, 200, response_content(out));
+    if (is_last)
+        request_end(r, END_DONE, NULL);
 }
 
 /* The translator has taken what came; `out` holds what it gave. `why`: what a failure is called. */
-static void deliver(struct request *r, enum tr_state state, struct buf *out, enum end_reason why)
+static void deliver(struct leg *leg, enum tr_state state, struct buf *out, enum end_reason why)
 {
-    const bool is_stream = r->translated.is_stream;
+    struct request *r = leg->request;
     if (out->failed) {
         request_end(r, END_OUT_OF_MEMORY, NULL);
         return;
@@ -65,22 +93,19 @@ static void deliver(struct request *r, enum tr_state state, struct buf *out, enu
     switch (state) {
     case TR_WAITING:
         return;
+    case TR_PAUSED: /* on_end goes on with it */
     case TR_FLOWING:
-        if (is_stream && out->len > RESPONSE_CHUNK_ROOM)
+        if (r->translated.is_stream && out->len > RESPONSE_CHUNK_ROOM)
             send_piece(r, out, false);
         return;
     case TR_DONE:
-        if (is_stream)
-            send_piece(r, out, true);
-        else
-            answer_json(r, 200, response_content(out));
-        request_end(r, END_DONE, NULL);
+        take_done(leg, out);
         return;
     case TR_FAILED:
         break;
     }
-    const struct api_error *error = tr_stream_error(r->stream);
-    r->is_final = tr_stream_is_final(r->stream);
+    const struct api_error *error = tr_stream_error(leg->stream);
+    r->is_final = tr_stream_is_final(leg->stream);
     snprintf(r->detail, sizeof(r->detail), "%s", error->code[0] ? error->code : error->type);
     if (r->status != 0)
         send_piece(r, out, true);
@@ -97,16 +122,25 @@ static struct buf *begin_output(struct request *r)
     return NULL;
 }
 
+/* Ends the request with an error in the form that its answer has by now. */
+static void end_with(struct request *r, enum end_reason why, const struct api_error *error)
+{
+    struct buf *out = r->status != 0 ? begin_output(r) : NULL;
+    if (r->end != END_NONE)
+        return;
+    if (out) {
+        tr_stream_write_error(error, out);
+        send_piece(r, out, true);
+    }
+    request_end(r, why, error);
+}
+
 void relay_fail(struct request *r, enum end_reason why, const char *message)
 {
     const struct end_info *info = end_info(why);
     struct api_error error;
     api_error_set(&error, info->status, info->type, info->code, NULL, "%s", message);
-    struct buf *out = r->stream ? begin_output(r) : NULL;
-    if (out)
-        deliver(r, tr_stream_fail(r->stream, &error, out), out, why);
-    else
-        request_end(r, why, &error);
+    end_with(r, why, &error);
 }
 
 /* From the upstream ----------------------------------------------------------------------- */
@@ -125,6 +159,7 @@ static void take_headers(struct request *r, int status, const struct upstream_he
                          size_t n)
 {
     const int64_t now_ms = clock_unix_ms();
+    buf_reset(&r->upstream_headers);
     for (size_t i = 0; i < n; i++) {
         struct str name = headers[i].name, value = headers[i].value;
         if (str_eq(name, STR("request-id")) && value.n)
@@ -154,81 +189,106 @@ static enum upstream_content content_of(int status, const struct upstream_header
     return CONTENT_NONE;
 }
 
-static void begin_translation(struct request *r)
+static void begin_translation(struct leg *leg)
 {
+    struct request *r = leg->request;
+    if (leg->stream)
+        return; /* the answer goes on after a pause */
     const struct tr_request *t = &r->translated;
-    r->stream_params = (struct tr_stream_params){
+    leg->params = (struct tr_stream_params){
         .is_stream = t->is_stream,
         .include_usage = t->include_usage,
         .is_json_object = t->is_json_object,
         .is_structured = t->is_structured,
         .carries_content = t->carries_content,
-        .created_unix_s = clock_unix_ms() / 1000,
+        .may_pause = t->may_pause,
+        .created_unix_s = r->created_unix_s,
         .metadata = t->metadata,
+        .choice = (unsigned)(leg - r->legs),
+        .choices = r->choices,
         .names = t->names,
         .tool_names = t->tool_names,
         .is_function_call = t->is_function_call,
     };
-    r->stream = tr_stream_create(&r->stream_params);
-    if (!r->stream)
+    leg->stream = tr_stream_create(&leg->params);
+    if (!leg->stream)
         request_end(r, END_OUT_OF_MEMORY, NULL);
+}
+
+static bool have_all_heads(struct request *r)
+{
+    EACH_LEG(r, leg)
+    if (leg->status == 0)
+        return false;
+    return true;
 }
 
 static void on_head(void *arg, int status, const struct upstream_header *headers, size_t n)
 {
-    struct request *r = arg;
+    struct leg *leg = arg;
+    struct request *r = leg->request;
     health_saw_status(&r->worker->shared->health, loop_now_us(r->worker->loop), status);
-    r->upstream_status = status;
-    buf_done(&r->translated.body); /* not sent again any more */
-    take_headers(r, status, headers, n);
-    r->content = content_of(status, headers, n);
-    switch (r->content) {
+    leg->status = status;
+    if (r->created_unix_s == 0)
+        r->created_unix_s = clock_unix_ms() / 1000;
+    if (status == 200)
+        attempt_accepted(r);
+    if (have_all_heads(r) && status == 200 && !r->translated.may_pause)
+        buf_done(&r->translated.body); /* not sent again any more */
+    /* An answer has the headers of the first of its choices, an error those that came with it. */
+    if (r->status == 0 && (status != 200 || r->upstream_headers.len == 0))
+        take_headers(r, status, headers, n);
+    leg->content = content_of(status, headers, n);
+    switch (leg->content) {
     case CONTENT_NONE:
         relay_fail(r, END_UPSTREAM_BAD_ANSWER, "The upstream's answer is not a message.");
         break;
     case CONTENT_ERROR:
-        buf_init(&r->collected, ERROR_BYTES_MAX);
+        buf_init(&leg->collected, ERROR_BYTES_MAX);
         break;
     case CONTENT_MESSAGE:
-        buf_init(&r->collected, MESSAGE_BYTES_MAX);
-        begin_translation(r);
+        buf_init(&leg->collected, MESSAGE_BYTES_MAX);
+        begin_translation(leg);
         break;
     case CONTENT_EVENTS:
-        begin_translation(r);
+        begin_translation(leg);
         break;
     }
     request_drive(r);
 }
 
 /* Its first bytes: a grammar is compiled by now, which was the one reason to be silent longer. */
-static void take_first_data(struct request *r)
+static void take_first_data(struct leg *leg)
 {
-    r->has_data = true;
-    upstream_set_idle_timeout(r->call, r->worker->shared->config->request_timeout_s * 1000);
+    const struct config *config = leg->request->worker->shared->config;
+    leg->has_data = true;
+    upstream_set_idle_timeout(leg->call, config->request_timeout_s * 1000);
 }
 
 static void on_data(void *arg, const char *p, size_t n)
 {
-    struct request *r = arg;
-    if (r->end != END_NONE)
+    struct leg *leg = arg;
+    struct request *r = leg->request;
+    if (r->end != END_NONE || leg->is_done)
         return; /* behind the end of the answer nothing matters */
     struct buf *out;
-    if (!r->has_data)
-        take_first_data(r);
-    switch (r->content) {
+    if (!leg->has_data)
+        take_first_data(leg);
+    switch (leg->content) {
     case CONTENT_EVENTS:
         out = begin_output(r);
         if (out)
-            deliver(r, tr_stream_feed(r->stream, (struct str){p, n}, out), out, END_UPSTREAM_ERROR);
+            deliver(leg, tr_stream_feed(leg->stream, (struct str){p, n}, out), out,
+                    END_UPSTREAM_ERROR);
         break;
     case CONTENT_MESSAGE:
-        if (!buf_append(&r->collected, p, n))
+        if (!buf_append(&leg->collected, p, n))
             relay_fail(r, END_UPSTREAM_BAD_ANSWER, "The upstream's answer is too large.");
         break;
     case CONTENT_ERROR:
-        if (n > r->collected.max - r->collected.len)
-            n = r->collected.max - r->collected.len; /* its beginning says enough */
-        buf_append(&r->collected, p, n);
+        if (n > leg->collected.max - leg->collected.len)
+            n = leg->collected.max - leg->collected.len; /* its beginning says enough */
+        buf_append(&leg->collected, p, n);
         break;
     case CONTENT_NONE:
         break;
@@ -236,41 +296,51 @@ static void on_data(void *arg, const char *p, size_t n)
     request_drive(r);
 }
 
-static void end_with_upstream_error(struct request *r)
+static void end_with_upstream_error(struct leg *leg)
 {
+    struct request *r = leg->request;
     struct tr_upstream_error e;
-    tr_upstream_error(r->upstream_status, buf_str(&r->collected), r->translated.names, &e);
+    tr_upstream_error(leg->status, buf_str(&leg->collected), r->translated.names, &e);
     r->is_final = e.is_final;
-    snprintf(r->detail, sizeof(r->detail), "upstream status %d%s%s", r->upstream_status,
+    snprintf(r->detail, sizeof(r->detail), "upstream status %d%s%s", leg->status,
              e.error.code[0] ? " " : "", e.error.code);
-    if (e.error.status != r->upstream_status)
-        buf_printf(&r->upstream_headers, "x-anthropic-status: %d\r\n", r->upstream_status);
-    request_end(r, END_UPSTREAM_ERROR, &e.error);
+    if (r->status == 0 && e.error.status != leg->status)
+        buf_printf(&r->upstream_headers, "x-anthropic-status: %d\r\n", leg->status);
+    end_with(r, END_UPSTREAM_ERROR, &e.error);
 }
 
-static void end_translation(struct request *r)
+static bool is_turn_paused(const struct leg *leg)
 {
+    return leg->stream && tr_stream_state(leg->stream) == TR_PAUSED;
+}
+
+static void end_translation(struct leg *leg)
+{
+    struct request *r = leg->request;
     struct buf *out = begin_output(r);
     if (!out)
         return;
-    enum tr_state state = r->content == CONTENT_MESSAGE
-                              ? tr_stream_feed_message(r->stream, buf_str(&r->collected), out)
-                              : tr_stream_end(r->stream, out);
-    deliver(r, state, out, END_UPSTREAM_DISCONNECTED);
-    if (r->end == END_NONE)
+    enum tr_state state = leg->content == CONTENT_MESSAGE
+                              ? tr_stream_feed_message(leg->stream, buf_str(&leg->collected), out)
+                              : tr_stream_end(leg->stream, out);
+    deliver(leg, state, out, END_UPSTREAM_DISCONNECTED);
+    if (r->end == END_NONE && !leg->is_done && !is_turn_paused(leg))
         relay_fail(r, END_UPSTREAM_BAD_ANSWER, "The upstream's answer is not whole.");
 }
 
 static void on_end(void *arg)
 {
-    struct request *r = arg;
-    r->call = NULL;
-    if (r->end == END_NONE) {
-        if (r->stream)
-            end_translation(r);
-        else
-            end_with_upstream_error(r);
+    struct leg *leg = arg;
+    struct request *r = leg->request;
+    leg->call = NULL;
+    if (r->end == END_NONE && !leg->is_done) {
+        if (leg->content != CONTENT_ERROR)
+            end_translation(leg);
+        else if (!attempt_again(r, leg))
+            end_with_upstream_error(leg);
     }
+    if (r->end == END_NONE && is_turn_paused(leg))
+        attempt_continue(leg);
     request_drive(r);
 }
 
@@ -293,9 +363,12 @@ static enum end_reason reason_of(enum upstream_failure why)
 
 static void on_fail(void *arg, enum upstream_failure why, const char *detail)
 {
-    struct request *r = arg;
-    r->call = NULL;
-    if (r->end == END_NONE) {
+    struct leg *leg = arg;
+    struct request *r = leg->request;
+    leg->call = NULL;
+    if (r->end == END_NONE && is_turn_paused(leg) && why != UPSTREAM_CLOSING) {
+        attempt_continue(leg); /* nothing of the answer is missing */
+    } else if (r->end == END_NONE && !leg->is_done) {
         if (why != UPSTREAM_CLOSING)
             health_saw_failure(&r->worker->shared->health, loop_now_us(r->worker->loop), why);
         const enum end_reason reason = reason_of(why);
@@ -305,84 +378,95 @@ static void on_fail(void *arg, enum upstream_failure why, const char *detail)
     request_drive(r);
 }
 
-/* STEP_SEND ------------------------------------------------------------------------------- */
-
-enum go step_send(struct request *r)
-{
-    static const struct upstream_callbacks callbacks = {on_head, on_data, on_end, on_fail};
-    const struct shared *shared = r->worker->shared;
-    const struct tr_request *t = &r->translated;
-    /* Borrowed by the call for as long as it may be sent again. */
-    struct upstream_request *request = arena_alloc(&r->arena, sizeof(*request));
-    struct upstream_header *headers =
-        arena_alloc(&r->arena, UPSTREAM_HEADERS_MAX * sizeof(*headers));
-    if (!request || !headers)
-        return request_end(r, END_OUT_OF_MEMORY, NULL);
-    size_t n = upstream_headers_common(shared, headers);
-    headers[n++] = (struct upstream_header){STR("accept"), STR("text/event-stream")};
-    headers[n++] = (struct upstream_header){STR("content-type"), STR("application/json")};
-    headers[n++] = (struct upstream_header){STR("anthropic-version"), str_of(t->version)};
-    if (t->beta.n)
-        headers[n++] = (struct upstream_header){STR("anthropic-beta"), t->beta};
-    if (r->head.workspace_id.n)
-        headers[n++] =
-            (struct upstream_header){STR("anthropic-workspace-id"), r->head.workspace_id};
-    int64_t timeout_ms = shared->config->request_timeout_s * 1000;
-    if ((t->is_structured || t->has_strict_tools) && timeout_ms < GRAMMAR_TIMEOUT_MS)
-        timeout_ms = GRAMMAR_TIMEOUT_MS;
-    *request = (struct upstream_request){
-        .method = STR("POST"),
-        .path = STR("/v1/messages"),
-        .headers = headers,
-        .n_headers = n,
-        .body = buf_str(&t->body),
-        .idle_timeout_ms = timeout_ms,
-    };
-    r->call = upstream_start(r->worker->upstream, request, &callbacks, r);
-    r->was_sent = r->call != NULL;
-    return r->call ? GO_ON : request_end(r, END_OVERLOADED, NULL);
-}
+const struct upstream_callbacks relay_callbacks = {on_head, on_data, on_end, on_fail};
 
 /* Letting go ------------------------------------------------------------------------------ */
 
+static void cancel(struct leg *leg)
+{
+    upstream_cancel(leg->call);
+    leg->call = NULL;
+}
+
 void relay_cancel(struct request *r)
 {
-    if (r->call)
-        upstream_cancel(r->call);
-    r->call = NULL;
+    EACH_OPEN_LEG(r, leg)
+    cancel(leg);
 }
 
 void relay_release(struct request *r)
 {
     /* After the last event only the end of the body is missing: cancelling there would cost an
      * HTTP/1.1 upstream its connection. */
-    const bool only_end_is_missing = r->end == END_DONE && r->content == CONTENT_EVENTS;
-    if (!only_end_is_missing || atomic_load(&r->worker->shared->is_draining))
-        relay_cancel(r);
-    else
-        relay_client_drained(r); /* a paused call would never end */
+    const bool may_wait = r->end == END_DONE && !atomic_load(&r->worker->shared->is_draining);
+    EACH_OPEN_LEG(r, leg)
+    if (!may_wait || leg->content != CONTENT_EVENTS)
+        cancel(leg);
+    relay_client_drained(r); /* a paused call would never end */
+}
+
+bool relay_is_open(const struct request *r)
+{
+    EACH_OPEN_LEG(r, leg)
+    return true;
+    return false;
 }
 
 void relay_free(struct request *r)
 {
-    tr_stream_destroy(r->stream);
-    r->stream = NULL;
+    EACH_LEG(r, leg)
+    leg_reset(leg);
     buf_done(&r->translated.body);
-    buf_done(&r->collected);
 }
 
-int64_t relay_used_tokens(const struct request *r)
+/* What it cost ---------------------------------------------------------------------------- */
+
+struct tr_usage relay_usage(const struct request *r)
 {
+    struct tr_usage sum = {0};
+    EACH_LEG(r, leg)
+    if (leg->stream)
+        sum = usage_sum(&sum, tr_stream_usage(leg->stream));
+    return sum;
+}
+
+struct str relay_model(const struct request *r)
+{
+    EACH_LEG(r, leg)
+    if (leg->stream && tr_stream_model(leg->stream).n)
+        return tr_stream_model(leg->stream);
+    return (struct str){0};
+}
+
+bool relay_has_finish(const struct request *r, struct str reason)
+{
+    EACH_LEG(r, leg)
+    if (leg->stream && str_eq(tr_stream_finish_reason(leg->stream), reason))
+        return true;
+    return false;
+}
+
+static int64_t used_tokens(const struct leg *leg)
+{
+    const struct request *r = leg->request;
     int64_t used = 0;
-    if (r->stream) {
-        const struct tr_usage *u = tr_stream_usage(r->stream);
+    if (leg->stream) {
+        const struct tr_usage *u = tr_stream_usage(leg->stream);
         used = u->input + u->cache_write + u->cache_read + u->output;
     }
     if (used > 0)
         return used;
     /* Nothing was counted. A call that was refused or never arrived cost nothing; one that was
      * cut off before the first count has cost its input, as far as we can tell. */
-    const bool cost_nothing = !r->was_sent || r->upstream_status >= 400 ||
+    const bool cost_nothing = !leg->was_sent || leg->status >= 400 ||
                               r->end == END_UPSTREAM_UNREACHABLE || r->end == END_OUT_OF_MEMORY;
-    return cost_nothing ? 0 : r->ticket.tokens;
+    return cost_nothing ? 0 : r->ticket.tokens / (int64_t)r->n_legs;
+}
+
+int64_t relay_used_tokens(const struct request *r)
+{
+    int64_t used = 0;
+    EACH_LEG(r, leg)
+    used += used_tokens(leg);
+    return used;
 }

@@ -15,6 +15,7 @@
 #include "base/id.h"
 #include "observe/record.h"
 #include "server/answer.h"
+#include "server/attempt.h"
 #include "server/auth.h"
 #include "server/connection.h"
 #include "server/relay.h"
@@ -26,7 +27,6 @@ static enum go step_route(struct request *r);
 static enum go step_authenticate(struct request *r);
 static enum go step_read(struct request *r);
 static enum go step_admit(struct request *r);
-static enum go step_translate(struct request *r);
 static enum go step_reserve(struct request *r);
 static enum go step_relay(struct request *r);
 static enum go step_finish(struct request *r);
@@ -38,12 +38,13 @@ static enum go (*const steps[])(struct request *r) = {
     [STEP_READ] = step_read,                 /* the body; 413 */
     [STEP_ANSWER] = step_answer,             /* answer.c: what needs no upstream call */
     [STEP_ADMIT] = step_admit,               /* requests per minute; 429 */
-    [STEP_TRANSLATE] = step_translate,       /* OpenAI's request -> Anthropic's; 400, 404 */
-    [STEP_RESERVE] = step_reserve,           /* tokens per minute; 429 */
-    [STEP_SEND] = step_send,                 /* relay.c: off to the upstream */
-    [STEP_RELAY] = step_relay,               /* relay.c: its answer -> the client's */
-    [STEP_FINISH] = step_finish,             /* settle the limits, let the connection go */
-    [STEP_RECORD] = step_record,             /* the access log */
+    [STEP_TRANSLATE] = step_translate, /* attempt.c: OpenAI's request -> Anthropic's; 400, 404 */
+    [STEP_RESERVE] = step_reserve,     /* tokens per minute; 429 */
+    [STEP_SEND] = step_send,           /* attempt.c: off to the upstream, once a choice */
+    [STEP_RELAY] = step_relay,         /* relay.c: its answer -> the client's, or STEP_SEND
+                                        * again without what was refused */
+    [STEP_FINISH] = step_finish,       /* settle the limits, let the connection go */
+    [STEP_RECORD] = step_record,       /* the access log */
 };
 
 static void request_set_step(struct request *r, enum request_step step)
@@ -64,6 +65,11 @@ void request_drive(struct request *r)
             return;
         }
     }
+}
+
+void request_send_again(struct request *r)
+{
+    request_set_step(r, STEP_SEND);
 }
 
 enum go request_end(struct request *r, enum end_reason why, const struct api_error *error)
@@ -260,52 +266,25 @@ static enum go step_admit(struct request *r)
 {
     struct admit *a = &r->worker->shared->admit;
     enum admit_result result =
-        admit_request(a, loop_now_us(r->worker->loop), &r->ticket, &r->wait_ms);
+        admit_requests(a, loop_now_us(r->worker->loop), 1, &r->ticket, &r->wait_ms);
     if (result == ADMIT_OK)
         return GO_ON;
     return end_limited(r, END_REQUEST_LIMIT, result, "requests", "REQUESTS_PER_MINUTE",
                        a->requests.per_minute, 1);
 }
 
-/* Copies `s` into the arena when it points into the client's body, which is about to be freed. */
-static void own(struct request *r, struct str *s)
-{
-    const char *start = r->body.data;
-    if (s->n && start && s->p >= start && s->p < start + r->body.len)
-        *s = arena_strdup(&r->arena, *s);
-}
-
-static enum go step_translate(struct request *r)
-{
-    struct shared *shared = r->worker->shared;
-    struct api_error error;
-    if (!tr_request(&r->arena, &shared->policy, models_current(r->worker), buf_str(&r->body),
-                    &r->translated, &error)) {
-        bool is_model = error.status == 404;
-        return request_end(r, is_model ? END_MODEL_NOT_FOUND : END_INVALID_REQUEST, &error);
-    }
-    r->has_translated = true;
-    own(r, &r->translated.asked_model);
-    own(r, &r->translated.model);
-    own(r, &r->translated.beta);
-    own(r, &r->translated.metadata);
-    own(r, &r->translated.ignored);
-    own(r, &r->translated.modified);
-    buf_done(&r->body);
-    if (r->translated.is_succeeded) {
-        struct str asked = r->translated.asked_model;
-        succession_log(&shared->succession, asked.n ? asked : shared->policy.default_model,
-                       r->translated.model);
-    }
-    return GO_ON;
-}
-
 static enum go step_reserve(struct request *r)
 {
     struct admit *a = &r->worker->shared->admit;
-    int64_t estimate = r->translated.input_estimate;
-    enum admit_result result =
-        admit_tokens(a, loop_now_us(r->worker->loop), estimate, &r->ticket, &r->wait_ms);
+    const int64_t now_us = loop_now_us(r->worker->loop), n = r->translated.n_choices;
+    const int64_t estimate = r->translated.input_estimate * n;
+    enum admit_result result = ADMIT_OK;
+    if (n > 1) /* STEP_ADMIT took one */
+        result = admit_requests(a, now_us, n - 1, &r->ticket, &r->wait_ms);
+    if (result != ADMIT_OK)
+        return end_limited(r, END_REQUEST_LIMIT, result, "requests", "REQUESTS_PER_MINUTE",
+                           a->requests.per_minute, n);
+    result = admit_tokens(a, now_us, estimate, &r->ticket, &r->wait_ms);
     if (result == ADMIT_OK)
         return GO_ON;
     return end_limited(r, END_TOKEN_LIMIT, result, "tokens", "TOKENS_PER_MINUTE",
@@ -338,7 +317,7 @@ static enum go step_finish(struct request *r)
     if (r->connection)
         connection_request_over(r->connection, rest_of(r));
     r->connection = NULL;
-    if (r->call) {
+    if (relay_is_open(r)) {
         worker_keep_tail(w, &r->node);
         return GO_WAIT;
     }
@@ -366,13 +345,17 @@ static enum go step_record(struct request *r)
     if (r->has_translated) {
         record.asked_model = r->translated.asked_model;
         record.is_stream = r->translated.is_stream;
+        record.choices = r->translated.n_choices;
     }
-    if (r->stream) {
-        const struct tr_usage *usage = tr_stream_usage(r->stream);
-        record.served_model = tr_stream_model(r->stream);
-        record.input_tokens = usage->input + usage->cache_read + usage->cache_write;
-        record.output_tokens = usage->output;
-    }
+    const struct tr_usage usage = relay_usage(r);
+    record.served_model = relay_model(r);
+    record.input_tokens = usage.input + usage.cache_read + usage.cache_write;
+    record.output_tokens = usage.output;
+    struct buf *refused = worker_out_buf(r->worker);
+    tr_amend_write(r->amend, refused);
+    record.refused = buf_str(refused);
+    record.attempts = r->attempts;
+    record.continuations = r->continuations;
     record_log(&record);
     relay_free(r);
     loop_defer(r->worker->loop, &r->free_job);

@@ -21,7 +21,7 @@
 #include "translate/stream.h"
 
 struct connection;
-struct upstream_call;
+struct leg;
 struct worker;
 
 enum request_step {
@@ -44,14 +44,6 @@ enum go {
     GO_ON,   /* to the next step */
     GO_WAIT, /* something has to happen first; whoever notices it drives on */
     GO_AGAIN /* request_end has set the step */
-};
-
-/* What the upstream is sending. */
-enum upstream_content {
-    CONTENT_NONE,
-    CONTENT_EVENTS,  /* an event stream */
-    CONTENT_MESSAGE, /* one JSON message */
-    CONTENT_ERROR    /* the body of an error */
 };
 
 /* Translated headers of the upstream's answer, all together. */
@@ -84,22 +76,21 @@ struct request {
     /* Translated, and within the limits. */
     struct tr_request translated;
     bool has_translated;
+    struct tr_amend amend;  /* what its upstream was found to refuse */
+    unsigned attempts;      /* how often it was sent */
+    unsigned continuations; /* how often the upstream was asked to go on */
     struct admit_ticket ticket;
     int64_t wait_ms; /* a rate limit says when to come back; 0 = none does */
 
-    /* The upstream's answer. */
-    struct upstream_call *call;
-    enum upstream_content content;
-    bool was_sent;               /* the upstream may have counted tokens */
-    int upstream_status;         /* 0 = no head yet */
+    /* The upstream's answer: a leg for each choice, see attempt.h. */
+    struct leg *legs;
+    size_t n_legs, n_done;
+    struct tr_choices *choices;  /* what they share; NULL when there is one */
     struct buf upstream_headers; /* translated, until our head is written */
-    struct buf collected;        /* a message or an error */
-    struct tr_stream_params stream_params;
-    struct tr_stream *stream;
-    bool is_paused; /* the upstream waits until the client has read */
-    bool has_data;  /* the first bytes of its body came */
-    bool is_final;  /* trying again does not mend the error */
+    bool is_paused;              /* the upstream waits until the client has read */
+    bool is_final;               /* trying again does not mend the error */
     bool has_upstream_id;
+    int64_t created_unix_s; /* of the answer; 0 = not begun */
 
     /* Ours. */
     int status; /* as sent; 0 = no head yet */
@@ -140,5 +131,7 @@ struct request *request_of_node(struct list *node);
  * answer has begun, and leads to STEP_FINISH. Returns GO_AGAIN, for a step to return.
  */
 enum go request_end(struct request *r, enum end_reason why, const struct api_error *error);
+/* For relay.c: back to STEP_SEND, with what attempt.c has translated anew. */
+void request_send_again(struct request *r);
 
 #endif

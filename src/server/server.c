@@ -181,6 +181,7 @@ struct server *server_start(const struct server_options *o, char *why, size_t wh
         snprintf(why, why_size, "out of memory");
         return NULL;
     }
+    learned_init(&s->shared.learned);
     s->loop = loop_create();
     if (!s->loop)
         snprintf(why, why_size, "cannot make an event loop");
@@ -231,6 +232,7 @@ void server_destroy(struct server *s)
         loop_signal_remove(&s->on_int);
     }
     loop_destroy(s->loop);
+    learned_done(&s->shared.learned);
     free(s->shared.workers);
     free(s->stopped_jobs);
     explicit_bzero(s->bearer, sizeof(s->bearer));

@@ -31,7 +31,7 @@ static void test_unlimited(void **state)
     for (int i = 0; i < 1000; i++) {
         struct admit_ticket t = {0};
         int64_t wait_ms = 0;
-        assert_int_equal(admit_request(&a, START_US, &t, &wait_ms), ADMIT_OK);
+        assert_int_equal(admit_requests(&a, START_US, 1, &t, &wait_ms), ADMIT_OK);
         assert_int_equal(admit_tokens(&a, START_US, 1000000, &t, &wait_ms), ADMIT_OK);
         admit_settle(&a, START_US, &t, 5);
     }
@@ -45,15 +45,15 @@ static void test_requests(void **state)
     struct admit_ticket t = {0};
     int64_t wait_ms = 0;
     admit_init(&a, 2, 0);
-    assert_int_equal(admit_request(&a, START_US, &t, &wait_ms), ADMIT_OK);
+    assert_int_equal(admit_requests(&a, START_US, 1, &t, &wait_ms), ADMIT_OK);
     check_levels(&a, START_US,
                  "x-ratelimit-limit-requests: 2\r\nx-ratelimit-remaining-requests: 1\r\n"
                  "x-ratelimit-reset-requests: 30s\r\n");
-    assert_int_equal(admit_request(&a, START_US, &t, &wait_ms), ADMIT_OK);
-    assert_int_equal(admit_request(&a, START_US, &t, &wait_ms), ADMIT_WAIT);
-    assert_false(t.has_request);
+    assert_int_equal(admit_requests(&a, START_US, 1, &t, &wait_ms), ADMIT_OK);
+    assert_int_equal(admit_requests(&a, START_US, 1, &t, &wait_ms), ADMIT_WAIT);
+    assert_int_equal(t.requests, 0);
     assert_int_equal(wait_ms, 30000);
-    assert_int_equal(admit_request(&a, START_US + 31 * SECOND, &t, &wait_ms), ADMIT_OK);
+    assert_int_equal(admit_requests(&a, START_US + 31 * SECOND, 1, &t, &wait_ms), ADMIT_OK);
 }
 
 static void test_tokens(void **state)
@@ -63,13 +63,13 @@ static void test_tokens(void **state)
     struct admit_ticket first = {0}, second = {0};
     int64_t wait_ms = 0;
     admit_init(&a, 10, 6000); /* 100 a second */
-    assert_int_equal(admit_request(&a, START_US, &first, &wait_ms), ADMIT_OK);
+    assert_int_equal(admit_requests(&a, START_US, 1, &first, &wait_ms), ADMIT_OK);
     assert_int_equal(admit_tokens(&a, START_US, 5000, &first, &wait_ms), ADMIT_OK);
-    assert_int_equal(admit_request(&a, START_US, &second, &wait_ms), ADMIT_OK);
+    assert_int_equal(admit_requests(&a, START_US, 1, &second, &wait_ms), ADMIT_OK);
     assert_int_equal(admit_tokens(&a, START_US, 2000, &second, &wait_ms), ADMIT_WAIT);
     assert_int_equal(wait_ms, 10000);
     /* What was refused does not count as a request. */
-    assert_false(second.has_request);
+    assert_int_equal(second.requests, 0);
     check_levels(&a, START_US,
                  "x-ratelimit-limit-requests: 10\r\nx-ratelimit-remaining-requests: 9\r\n"
                  "x-ratelimit-reset-requests: 6s\r\n"
@@ -90,11 +90,11 @@ static void test_debt(void **state)
     struct admit_ticket t = {0};
     int64_t wait_ms = 0;
     admit_init(&a, 0, 6000);
-    assert_int_equal(admit_request(&a, START_US, &t, &wait_ms), ADMIT_OK);
+    assert_int_equal(admit_requests(&a, START_US, 1, &t, &wait_ms), ADMIT_OK);
     assert_int_equal(admit_tokens(&a, START_US, 100, &t, &wait_ms), ADMIT_OK);
     admit_settle(&a, START_US, &t, 9000); /* the answer was long */
     assert_int_equal(bucket_level(&a.tokens, START_US).remaining, 0);
-    assert_int_equal(admit_request(&a, START_US, &t, &wait_ms), ADMIT_OK);
+    assert_int_equal(admit_requests(&a, START_US, 1, &t, &wait_ms), ADMIT_OK);
     assert_int_equal(admit_tokens(&a, START_US, 100, &t, &wait_ms), ADMIT_WAIT);
     assert_int_equal(wait_ms, 31000);
 }
@@ -106,10 +106,29 @@ static void test_too_large(void **state)
     struct admit_ticket t = {0};
     int64_t wait_ms = 0;
     admit_init(&a, 10, 6000);
-    assert_int_equal(admit_request(&a, START_US, &t, &wait_ms), ADMIT_OK);
+    assert_int_equal(admit_requests(&a, START_US, 1, &t, &wait_ms), ADMIT_OK);
     assert_int_equal(admit_tokens(&a, START_US, 6001, &t, &wait_ms), ADMIT_TOO_LARGE);
     assert_int_equal(bucket_level(&a.requests, START_US).remaining, 10);
     assert_int_equal(bucket_level(&a.tokens, START_US).remaining, 6000);
+}
+
+static void test_several_at_once(void **state)
+{
+    (void)state;
+    struct admit a;
+    struct admit_ticket t = {0};
+    int64_t wait_ms = 0;
+    admit_init(&a, 10, 6000);
+    assert_int_equal(admit_requests(&a, START_US, 1, &t, &wait_ms), ADMIT_OK);
+    assert_int_equal(admit_requests(&a, START_US, 7, &t, &wait_ms), ADMIT_OK);
+    assert_int_equal(bucket_level(&a.requests, START_US).remaining, 2);
+    assert_int_equal(admit_tokens(&a, START_US, 6001, &t, &wait_ms), ADMIT_TOO_LARGE);
+    assert_int_equal(bucket_level(&a.requests, START_US).remaining, 10);
+    /* Where the others are refused, the one that was taken comes back. */
+    assert_int_equal(admit_requests(&a, START_US, 6, &t, &wait_ms), ADMIT_OK);
+    assert_int_equal(admit_requests(&a, START_US, 5, &t, &wait_ms), ADMIT_WAIT);
+    assert_int_equal(t.requests, 0);
+    assert_int_equal(bucket_level(&a.requests, START_US).remaining, 10);
 }
 
 static void check_wait(int64_t wait_ms, const char *want)
@@ -133,9 +152,10 @@ static void test_wait(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_unlimited), cmocka_unit_test(test_requests),
-        cmocka_unit_test(test_tokens),    cmocka_unit_test(test_debt),
-        cmocka_unit_test(test_too_large), cmocka_unit_test(test_wait),
+        cmocka_unit_test(test_unlimited),       cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_tokens),          cmocka_unit_test(test_debt),
+        cmocka_unit_test(test_too_large),       cmocka_unit_test(test_wait),
+        cmocka_unit_test(test_several_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

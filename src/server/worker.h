@@ -15,6 +15,7 @@
 #include "net/loop.h"
 #include "server/admit.h"
 #include "server/health.h"
+#include "server/learned.h"
 #include "server/models_cache.h"
 #include "server/server.h"
 #include "server/succession.h"
@@ -33,6 +34,7 @@ struct shared {
     struct admit admit;
     struct health health;
     struct models_cache models;
+    struct learned learned;
     struct succession succession;
     _Atomic int64_t n_connections;
     _Atomic bool is_draining;

@@ -44,6 +44,7 @@ static const struct entry entries[] = {
     {"args", KIND_TEXT, AT(args), 0, NULL},
     {"calls", KIND_COUNT, AT(calls), DIRECTIVE_BLOCKS_MAX, NULL},
     {"stop", KIND_TEXT, AT(stop), 0, NULL},
+    {"pauses", KIND_COUNT, AT(pauses), DIRECTIVE_BLOCKS_MAX, NULL},
     {"sequence", KIND_TEXT, AT(sequence), 0, NULL},
     {"category", KIND_TEXT, AT(category), 0, NULL},
     {"explanation", KIND_TEXT, AT(explanation), 0, NULL},
@@ -71,6 +72,7 @@ static const struct entry entries[] = {
     {"type", KIND_TEXT, AT(type), 0, NULL},
     {"details", KIND_TEXT, AT(details), 0, NULL},
     {"error", KIND_TEXT, AT(error), 0, NULL},
+    {"refuse", KIND_TEXT, AT(refuse), 0, NULL},
     {"after", KIND_PLACE, AT(after), 0, NULL},
     {"cut", KIND_PLACE, AT(cut), 0, NULL},
     {"cut_bytes", KIND_COUNT, AT(cut_bytes), COUNT_MAX, NULL},
@@ -98,7 +100,7 @@ const char *directives_name(size_t i)
 
 void directives_init(struct directives *d)
 {
-    *d = (struct directives){.words = -1, .tokens = -1, .piece = -1, .calls = 1};
+    *d = (struct directives){.words = -1, .tokens = -1, .piece = -1, .calls = 1, .pauses = 1};
     d->input = d->output = d->cached = d->cache_write = d->delta_input = -1;
     d->pings = -1;
     d->deltas = d->starts = 1;

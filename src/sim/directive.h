@@ -56,6 +56,7 @@ struct directives {
     int64_t calls;
     /* The end. */
     struct str stop, sequence, category, explanation;
+    int64_t pauses;
     /* Time, all in microseconds. */
     int64_t first_us, lull_us, gap_us, ping_us;
     /* Usage; -1 = as counted. */
@@ -69,6 +70,7 @@ struct directives {
     int64_t status; /* 0 = none */
     enum error_body body;
     struct str message, type, details, error;
+    struct str refuse;                       /* see refuse.h */
     int64_t after, cut, stall, end, garbage; /* enum directive_place or a count of deltas */
     int64_t cut_bytes;                       /* -1 = never */
     int64_t stall_us;                        /* 0 = for ever */

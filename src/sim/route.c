@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 #include "sim/message.h"
 #include "sim/prompt.h"
+#include "sim/refuse.h"
 #include "sim/sim_model.h"
 #include "sim/validate.h"
 #include "sim/worker.h"
@@ -158,11 +159,12 @@ static bool is_true(yyjson_val *root, const char *name)
     return yyjson_is_true(json_get(root, name));
 }
 
-static bool build_answer(struct routing *r, const struct check *c, yyjson_val *root)
+static bool build_answer(struct routing *r, struct check *c, yyjson_val *root)
 {
     struct routed *ret = r->ret;
     struct prompt prompt;
-    if (!prompt_read(&prompt, root, c->model->cls->token_percent, r->arena, &ret->d, &r->err))
+    if (!prompt_read(&prompt, root, c->model->cls->token_percent, r->arena, &ret->d, &r->err) ||
+        !refuse_check(c, ret->d.refuse))
         return false;
     if (c->is_count) {
         buf_printf(&ret->body, "{\"input_tokens\":%lld}", (long long)prompt.input_tokens);

@@ -115,6 +115,21 @@ static struct str paused_search(yyjson_val *root)
     return json_str(json_get(block, "id"));
 }
 
+/* Whether the turn is to pause here. */
+static bool must_pause(const struct builder *b)
+{
+    if (!str_eq(b->d->stop, STR("pause_turn")))
+        return false;
+    int64_t n_searches = 0;
+    size_t i, max;
+    yyjson_val *block, *last = yyjson_arr_get_last(json_get(b->root, "messages"));
+    yyjson_arr_foreach(json_get(last, "content"), i, max, block)
+    {
+        n_searches += str_eq(json_str(json_get(block, "type")), STR("server_tool_use"));
+    }
+    return n_searches < b->d->pauses;
+}
+
 static void default_blocks(struct builder *b, struct str tool, bool is_resumed)
 {
     struct directives *d = b->d;
@@ -128,7 +143,7 @@ static void default_blocks(struct builder *b, struct str tool, bool is_resumed)
         return;
     }
     d->blocks[d->n_blocks++] = BLOCK_TEXT;
-    if (str_eq(d->stop, STR("pause_turn")))
+    if (must_pause(b))
         d->blocks[d->n_blocks++] = BLOCK_SEARCH;
 }
 
@@ -346,11 +361,11 @@ static void apply_max_tokens(struct builder *b)
     s->usage.thinking = s->usage.thinking * b->model->cls->token_percent / 100;
 }
 
-static void apply_stop(struct builder *b, bool is_resumed)
+static void apply_stop(struct builder *b)
 {
     struct script *s = b->s;
     const struct directives *d = b->d;
-    if (!d->stop.p || (is_resumed && str_eq(d->stop, STR("pause_turn"))))
+    if (!d->stop.p || (str_eq(d->stop, STR("pause_turn")) && !must_pause(b)))
         return;
     s->stop_reason = d->stop;
     s->stop_sequence = (struct str){0};
@@ -409,7 +424,7 @@ bool script_build(struct script *s, const struct prompt *p, struct directives *d
         if (s->blocks[i].kind == BLOCK_TOOL)
             s->stop_reason = STR("tool_use");
     apply_max_tokens(&b);
-    apply_stop(&b, is_resumed);
+    apply_stop(&b);
     apply_usage(&b);
     return true;
 }

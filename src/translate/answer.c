@@ -13,14 +13,14 @@
 bool answer_init(struct answer *a, const struct tr_stream_params *params)
 {
     *a = (struct answer){.params = params};
-    chunk_init(&a->chunk, params->include_usage);
+    chunk_init(&a->chunk, params->choice, params->include_usage);
     buf_init(&a->input, ANSWER_INPUT_BYTES_MAX);
     buf_init(&a->names, NAMES_BYTES_MAX);
     custom_input_init(&a->custom);
     buf_init(&a->custom_text, ANSWER_INPUT_BYTES_MAX);
     /* The filter lets go of what it held back, besides what it is given. */
     annotations_init(&a->annotations);
-    carrier_init(&a->carrier, params->carries_content);
+    carrier_init(&a->carrier, params->carries_content || params->may_pause);
     buf_init(&a->unfenced, ANSWER_INPUT_BYTES_MAX + FENCE_HELD_MAX);
     if (!params->is_stream)
         a->whole = completion_create();
@@ -41,8 +41,22 @@ void answer_done(struct answer *a)
     pending_done(&a->pending);
 }
 
+/* All choices of an answer go by the names of the first that begins. */
+static void share_names(struct tr_choices *choices, struct str *id, struct str *model)
+{
+    if (!choices->is_named) {
+        choices->is_named = true;
+        memcpy(choices->id, id->n ? id->p : "", id->n);
+        memcpy(choices->model, model->n ? model->p : "", model->n);
+    }
+    *id = str_of(choices->id);
+    *model = str_of(choices->model);
+}
+
 enum answer_err answer_begin(struct answer *a, struct str id, struct str model)
 {
+    if (a->params->choices)
+        share_names(a->params->choices, &id, &model);
     int64_t created = a->params->created_unix_s;
     bool is_done = a->whole ? completion_begin(a->whole, id, model, created)
                             : chunk_begin(&a->chunk, id, model, created);
@@ -412,6 +426,8 @@ static enum answer_err add_refusal(struct answer *a, const struct answer_end *en
 
 static enum answer_err add_carrier(struct answer *a, const struct answer_end *end, struct buf *out)
 {
+    if (!a->params->carries_content)
+        return ANSWER_OK;
     if (end->reason == STOP_REFUSAL) /* what it said is to be forgotten */
         return ANSWER_OK;
     struct piece content = {.s = carrier_finish(&a->carrier)};
@@ -427,6 +443,25 @@ static enum answer_err end_text(struct answer *a, struct buf *out)
         return ANSWER_OK;
     fence_end(&a->fence, &a->unfenced);
     return add_unfenced(a, out);
+}
+
+struct str answer_paused(struct answer *a, enum stop_reason reason)
+{
+    const bool is_paused = reason == STOP_PAUSE_TURN || reason == STOP_TOOL_USE;
+    /* A call that waits for the client must be answered first. */
+    if (!a->params->may_pause || !is_paused || a->calls > 0 || a->pending.first)
+        return (struct str){0};
+    return carrier_array(&a->carrier);
+}
+
+/* What stands behind the only choice. */
+static bool write_end(const struct answer *a, const struct tr_usage *usage, struct buf *out)
+{
+    const struct completion *whole = a->whole;
+    if (whole)
+        return completion_write(&whole, 1, usage, out);
+    chunk_write_end(&a->chunk, usage, out);
+    return true;
 }
 
 enum answer_err answer_finish(struct answer *a, const struct answer_end *end, struct buf *out,
@@ -451,11 +486,13 @@ enum answer_err answer_finish(struct answer *a, const struct answer_end *end, st
                                            .service_tier = end->service_tier,
                                            .is_refused = end->reason == STOP_REFUSAL,
                                            .metadata = a->params->metadata};
-        if (!completion_write(a->whole, &whole_end, end->usage, out))
+        if (!completion_end(a->whole, &whole_end))
             return ANSWER_TOO_LARGE;
     } else {
-        chunk_write_finish(&a->chunk, reason, end->service_tier, end->usage, out);
+        chunk_write_finish(&a->chunk, reason, end->service_tier, out);
     }
+    if (!a->params->choices && !write_end(a, end->usage, out))
+        return ANSWER_TOO_LARGE;
     *ret_reason = reason;
     return ANSWER_OK;
 }

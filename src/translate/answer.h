@@ -80,6 +80,11 @@ enum answer_err answer_begin(struct answer *a, struct str id, struct str model);
 enum answer_err answer_block(struct answer *a, int64_t index, yyjson_val *block, struct buf *out);
 enum answer_err answer_delta(struct answer *a, const struct delta *delta, struct buf *out);
 enum answer_err answer_block_end(struct answer *a, struct buf *out);
+/*
+ * The content so far as a JSON array, when the upstream has only paused and goes on if it is sent
+ * back; else empty.
+ */
+struct str answer_paused(struct answer *a, enum stop_reason reason);
 /* Writes the end; *ret_reason is static text. */
 enum answer_err answer_finish(struct answer *a, const struct answer_end *end, struct buf *out,
                               const char **ret_reason);

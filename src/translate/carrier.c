@@ -210,10 +210,10 @@ void carrier_close(struct carrier *c)
                     c->citations.failed || c->input.failed;
 }
 
-struct str carrier_finish(struct carrier *c)
+struct str carrier_array(struct carrier *c)
 {
     carrier_close(c);
-    if (!is_working(c) || !c->is_needed)
+    if (!is_working(c))
         return (struct str){0};
     /* The array in a buffer that has done its work. A cut input shows here. */
     struct buf *whole = &c->text;
@@ -226,4 +226,9 @@ struct str carrier_finish(struct carrier *c)
     bool is_whole = doc != NULL;
     yyjson_doc_free(doc);
     return is_whole ? buf_str(whole) : (struct str){0};
+}
+
+struct str carrier_finish(struct carrier *c)
+{
+    return c->is_needed ? carrier_array(c) : (struct str){0};
 }

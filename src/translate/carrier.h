@@ -40,7 +40,10 @@ void carrier_cite(struct carrier *c, yyjson_val *citation);
 /* A delta of a type that is not known here: the block cannot be rebuilt. */
 void carrier_break(struct carrier *c);
 void carrier_close(struct carrier *c);
-/* The array, where it is needed and whole; empty otherwise. Valid until carrier_done. */
+/* The array as far as it has come, where it is whole; empty otherwise. Valid until the next block.
+ */
+struct str carrier_array(struct carrier *c);
+/* The same, where it is needed. */
 struct str carrier_finish(struct carrier *c);
 
 #endif

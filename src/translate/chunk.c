@@ -11,9 +11,9 @@
 /* Id and model, escaped, and what stands around them. */
 #define HEAD_BYTES_MAX 8192
 
-void chunk_init(struct chunk *c, bool include_usage)
+void chunk_init(struct chunk *c, unsigned choice, bool include_usage)
 {
-    *c = (struct chunk){.include_usage = include_usage};
+    *c = (struct chunk){.choice = choice, .include_usage = include_usage};
     buf_init(&c->head, HEAD_BYTES_MAX);
 }
 
@@ -28,10 +28,14 @@ bool chunk_begin(struct chunk *c, struct str id, struct str model, int64_t creat
     return part_write_head(&c->head, "chat.completion.chunk", id, model, created_unix_s);
 }
 
+_Static_assert(TR_CHOICES_MAX <= 10, "a choice has one digit");
+
 static void open_delta(const struct chunk *c, struct buf *out)
 {
     buf_append_str(out, buf_str(&c->head));
-    buf_append_str(out, STR("[{\"index\":0,\"delta\":{"));
+    buf_append_str(out, STR("[{\"index\":"));
+    buf_append_char(out, (char)('0' + c->choice));
+    buf_append_str(out, STR(",\"delta\":{"));
 }
 
 static void close_choices(const struct chunk *c, struct buf *out)
@@ -172,7 +176,7 @@ void chunk_write_part(const struct chunk *c, const struct part *part, struct buf
 }
 
 void chunk_write_finish(const struct chunk *c, const char *finish_reason, const char *service_tier,
-                        const struct tr_usage *usage, struct buf *out)
+                        struct buf *out)
 {
     open_delta(c, out);
     buf_append_str(out, STR("},\"logprobs\":null,\"finish_reason\":\""));
@@ -184,6 +188,10 @@ void chunk_write_finish(const struct chunk *c, const char *finish_reason, const 
         buf_append_char(out, '"');
     }
     close_choices(c, out);
+}
+
+void chunk_write_end(const struct chunk *c, const struct tr_usage *usage, struct buf *out)
+{
     if (c->include_usage) {
         buf_append_str(out, buf_str(&c->head));
         buf_append_str(out, STR("[],\"usage\":"));

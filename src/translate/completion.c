@@ -24,6 +24,7 @@ struct completion {
     bool is_call_open;                 /* the last element of `calls` stands inside its arguments */
     bool is_function_call;             /* `calls` is one legacy function_call */
     unsigned detail_index;
+    struct completion_end end;
 };
 
 struct completion *completion_create(void)
@@ -228,19 +229,33 @@ static void write_message(const struct completion *c, bool is_refused, struct bu
     buf_append_char(out, '}');
 }
 
-bool completion_write(struct completion *c, const struct completion_end *end,
-                      const struct tr_usage *usage, struct buf *out)
+bool completion_end(struct completion *c, const struct completion_end *end)
 {
     close_detail(c);
     close_call(c);
-    if (!is_within_limit(c))
-        return false;
-    buf_append_str(out, buf_str(&c->head));
-    buf_append_z(out, "[{\"index\":0,\"message\":");
-    write_message(c, end->is_refused, out);
+    c->end = *end;
+    return is_within_limit(c);
+}
+
+static void write_choice(const struct completion *c, size_t index, struct buf *out)
+{
+    buf_printf(out, "{\"index\":%zu,\"message\":", index);
+    write_message(c, c->end.is_refused, out);
     buf_append_z(out, ",\"logprobs\":null,\"finish_reason\":\"");
-    buf_append_z(out, end->finish_reason);
-    buf_append_z(out, "\"}],\"usage\":");
+    buf_append_z(out, c->end.finish_reason);
+    buf_append_z(out, "\"}");
+}
+
+bool completion_write(const struct completion *const all[], size_t n, const struct tr_usage *usage,
+                      struct buf *out)
+{
+    const struct completion_end *end = &all[0]->end;
+    buf_append_str(out, buf_str(&all[0]->head));
+    for (size_t i = 0; i < n; i++) {
+        buf_append_char(out, i == 0 ? '[' : ',');
+        write_choice(all[i], i, out);
+    }
+    buf_append_z(out, "],\"usage\":");
     usage_write(usage, out);
     if (end->service_tier) {
         buf_append_z(out, ",\"service_tier\":\"");

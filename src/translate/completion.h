@@ -23,13 +23,15 @@ struct completion;
 /* Returns owned; NULL without memory. */
 struct completion *completion_create(void);
 void completion_destroy(struct completion *c);
-/* Once, before completion_write. `id` is the upstream's. */
+/* Once, before completion_end. `id` is the upstream's. */
 bool completion_begin(struct completion *c, struct str id, struct str model,
                       int64_t created_unix_s);
 /* False when the answer grew over COMPLETION_BYTES_MAX or memory ran out. */
 bool completion_add(struct completion *c, const struct part *part);
-/* Once, at the end. */
-bool completion_write(struct completion *c, const struct completion_end *end,
-                      const struct tr_usage *usage, struct buf *out);
+/* Once, before completion_write. False as completion_add. */
+bool completion_end(struct completion *c, const struct completion_end *end);
+/* The answer whose choices are `all`, in order; what they share is the first one's. */
+bool completion_write(const struct completion *const all[], size_t n, const struct tr_usage *usage,
+                      struct buf *out);
 
 #endif

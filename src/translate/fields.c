@@ -159,9 +159,18 @@ static bool read_n(struct translation *t, const char *name, yyjson_val *v)
     int64_t n;
     if (!want_int(t, name, v, &n))
         return false;
-    return n == 1 || refuse(t, "unsupported_value", name,
-                            "Unsupported value: 'n' must be exactly 1: Claude gives one answer "
-                            "to a request.");
+    if (n < 1)
+        return refuse(t, "integer_below_min_value", name,
+                      "Invalid 'n': integer below minimum value. Expected a value >= 1, but got "
+                      "%lld instead.",
+                      (long long)n);
+    if (n > TR_CHOICES_MAX)
+        return refuse(t, "integer_above_max_value", name,
+                      "Invalid 'n': integer above maximum value. Expected a value <= %d, but got "
+                      "%lld instead.",
+                      TR_CHOICES_MAX, (long long)n);
+    t->out->n_choices = (int)n;
+    return true;
 }
 
 static bool read_modalities(struct translation *t, const char *name, yyjson_val *v)

@@ -115,6 +115,10 @@ static bool fall_back(struct translation *t, const struct wanted *w, const char 
     if (!is_kept)
         return refuse_memory(t);
     t->out->is_best_effort_format = true;
+    if ((t->policy->amend.refuses & TR_REFUSES_SCHEMA) &&
+        !modify_param(t, "unsupported_value", "response_format.json_schema.schema",
+                      "response_format(best-effort)"))
+        return false;
     return instruct(t, copy);
 }
 

@@ -12,6 +12,7 @@
 #include "translate/tool_history.h"
 
 #define MESSAGES_MAX  100000 /* the upstream's limit */
+#define LEAD_TEXT     "..."
 #define CONTINUE_TEXT "Continue from exactly where the previous message stopped."
 
 /* The group of messages that is being read, and what it inherits. */
@@ -96,6 +97,13 @@ static void close_lead(struct translation *t, struct reading *r)
     blocks_move(&t->system, &r->last_lead);
 }
 
+/* For a model that was thought to take system messages anywhere, it is said that it did not. */
+static bool report_hoisted(struct translation *t)
+{
+    return !(t->policy->amend.refuses & TR_REFUSES_SYSTEM_ROLE) ||
+           modify_param(t, "unsupported_value", "messages", "messages(system->first)");
+}
+
 /*
  * Ends a group of user and system messages. System texts go right behind the user turn, the only
  * place where the upstream takes them; without a user turn they wait for the next one. Models
@@ -103,10 +111,13 @@ static void close_lead(struct translation *t, struct reading *r)
  */
 static bool close_group(struct translation *t, struct reading *r)
 {
-    if (!t->model.takes_system_role)
+    if (!t->model.takes_system_role) {
+        if (r->system.first && !report_hoisted(t))
+            return false;
         blocks_move(&t->system, &r->system);
-    else
+    } else {
         blocks_move(&r->carried, &r->system);
+    }
     if (!has_user_turn(t, r))
         return true;
     return add_user_turn(t, r) && add_turn(t, TURN_SYSTEM, &r->carried);
@@ -141,6 +152,21 @@ static bool settle_trailing(struct translation *t, struct reading *r)
         !blocks_add(t, &r->user, STR(CONTINUE_TEXT), CACHE_NONE))
         return false;
     return close_group(t, r);
+}
+
+/* For an upstream that wants the user to speak first. */
+static bool lead_with_user(struct translation *t)
+{
+    if (!(t->policy->amend.refuses & TR_REFUSES_ASSISTANT_FIRST) || !t->turns ||
+        t->turns->role != TURN_ASSISTANT)
+        return true;
+    struct turn *turn = arena_alloc(t->arena, sizeof(*turn));
+    if (!turn)
+        return refuse_memory(t);
+    *turn = (struct turn){.next = t->turns, .role = TURN_USER};
+    t->turns = turn;
+    return blocks_add(t, &turn->blocks, STR(LEAD_TEXT), CACHE_NONE) &&
+           modify_param(t, "invalid_value", "messages", "messages(user->first)");
 }
 
 static bool settle_end(struct translation *t, struct reading *r)
@@ -385,5 +411,5 @@ bool messages_read(struct translation *t)
             return false;
     }
     t->origin = (struct origin){0};
-    return settle_end(t, &r) && media_settle(t);
+    return settle_end(t, &r) && lead_with_user(t) && media_settle(t);
 }

@@ -44,6 +44,7 @@ bool model_settle(struct translation *t)
     if (!t->out->model.p)
         return refuse_memory(t);
     tr_model_info(t->models, t->out->model, &t->model);
+    tr_amend_model(p->amend, &t->model);
     /* A successor is the operator's choice, so it is said but not refused in strict mode. */
     if (t->is_succeeded && !is_default)
         return report_add(t->arena, &t->report.modified, STR("model")) || refuse_memory(t);

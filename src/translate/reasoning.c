@@ -326,6 +326,9 @@ bool reasoning_fit(struct translation *t)
         return true;
     t->thinking.type = THINKING_ADAPTIVE;
     t->thinking.drops_unbound = true;
+    if ((t->policy->amend.refuses & TR_REFUSES_PREFIX) &&
+        !modify_param(t, "unsupported_value", "thinking", "thinking.block_binding=drop_block"))
+        return false;
     return fields_add_beta(t, "thinking", STR(BINDING_BETA));
 }
 

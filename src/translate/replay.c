@@ -214,6 +214,12 @@ static bool report_lost(struct translation *t, size_t index, const char *name)
 
 bool replay_is_taken(const struct translation *t)
 {
+    const unsigned refuses = t->policy->amend.refuses;
+    /* Blocks of another prompt can only be dropped by the upstream where thinking is adaptive. */
+    const bool may_bind =
+        t->thinking.type == THINKING_UNSAID || t->thinking.type == THINKING_ADAPTIVE;
+    if ((refuses & TR_REFUSES_THOUGHTS) || ((refuses & TR_REFUSES_PREFIX) && !may_bind))
+        return false;
     return t->model.thinking_adaptive || t->model.thinking_enabled;
 }
 

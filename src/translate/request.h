@@ -11,8 +11,10 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/str.h"
+#include "translate/amend.h"
 #include "translate/api_error.h"
 #include "translate/model.h"
+#include "translate/stream.h"
 
 enum tr_version { TR_VERSION_AUTO, TR_VERSION_2023_06_01, TR_VERSION_2026_10_21 };
 enum tr_cache { TR_CACHE_AUTO, TR_CACHE_ON, TR_CACHE_OFF };
@@ -30,6 +32,7 @@ struct tr_policy {
     enum tr_cache cache;      /* automatic prompt caching */
     bool eager_tool_input;    /* tools stream their input before a value is complete */
     bool strict;              /* every ignore, clamp and repair is a 400 that names it */
+    struct tr_amend amend;    /* what the upstream is known to refuse */
 };
 
 struct client_names;
@@ -42,9 +45,11 @@ struct tr_request {
     struct str beta;        /* value of the anthropic-beta header; empty = none */
     struct str asked_model; /* as the client named it; empty = it named none */
     struct str model;       /* as sent upstream */
+    int n_choices;          /* as many times is it to be sent: 1 to TR_CHOICES_MAX */
     bool is_succeeded;      /* `model` stands in for a retired one */
     bool is_stream;         /* the client wants chunks */
     bool include_usage;     /* stream_options.include_usage */
+    bool may_pause;         /* it has tools that the upstream runs itself */
     bool is_json_object;    /* the fence filter is on */
     bool is_structured;     /* output_config.format was sent: first byte may wait for a grammar */
     bool carries_content;   /* the answer may hold what flat fields cannot put in order again */

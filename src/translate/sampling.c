@@ -128,7 +128,12 @@ bool sampling_settle(struct translation *t)
                     : !drop(t, temperature, top_p))
         return false;
     bool is_sent = s->temperature.n || s->top_p.n || s->top_k.n;
-    bool is_old = pinned == TR_VERSION_2023_06_01 || (pinned == TR_VERSION_AUTO && is_sent);
+    bool is_refused = (t->policy->amend.refuses & TR_REFUSES_VERSION) && pinned == TR_VERSION_AUTO;
+    bool is_old =
+        pinned == TR_VERSION_2023_06_01 || (pinned == TR_VERSION_AUTO && is_sent) || is_refused;
     t->out->version = is_old ? VERSION_SAMPLING : VERSION_NEWEST;
-    return true;
+    /* Nothing of the client's own is lost by it, so that it is said but not refused. */
+    return !is_refused || is_sent ||
+           report_add_own(t->arena, &t->report.modified, STR("anthropic-version=2023-06-01")) ||
+           refuse_memory(t);
 }

@@ -9,19 +9,23 @@
 #include <string.h>
 
 #include "translate/answer.h"
+#include "translate/resume.h"
 #include "translate/sse.h"
 #include "translate/upstream_error.h"
 #include "translate/usage.h"
 
-/* Of an id, a model's name. */
-#define NAME_BYTES_MAX 512
 /* Of a refusal's explanation and category. */
 #define REFUSAL_BYTES_MAX (64u << 10)
 /* Chunks of a message that begins with content, before anything may go out. */
 #define EARLY_BYTES_MAX (64u << 20)
 
+/* More often than this an answer is not continued. */
+#define PAUSES_MAX 10
+
 struct tr_stream {
     enum tr_state state;
+    enum tr_state paused_from; /* the state in front of TR_PAUSED */
+    unsigned pauses;
     bool is_begun;      /* message_start was seen */
     bool has_bytes;     /* anything was seen */
     bool is_final;      /* trying again does not mend the error */
@@ -90,6 +94,13 @@ static bool is_over(const struct tr_stream *s)
     return s->state == TR_DONE || s->state == TR_FAILED;
 }
 
+static bool is_flowing(const struct tr_stream *s)
+{
+    const struct tr_choices *choices = s->answer.params->choices;
+    return s->state == TR_FLOWING || (s->state == TR_PAUSED && s->paused_from == TR_FLOWING) ||
+           (choices && choices->is_flowing);
+}
+
 enum tr_state tr_stream_fail(struct tr_stream *s, const struct api_error *why, struct buf *out)
 {
     if (is_over(s))
@@ -98,7 +109,7 @@ enum tr_state tr_stream_fail(struct tr_stream *s, const struct api_error *why, s
     if (s->error)
         *s->error = *why;
     size_t at = out->len;
-    if (s->state == TR_FLOWING)
+    if (is_flowing(s))
         chunk_write_error(why, out);
     if (out->failed)
         out->len = at; /* half an event is worse than none */
@@ -145,6 +156,8 @@ static void begin_flow(struct tr_stream *s, struct buf *out)
     buf_append_str(out, buf_str(&s->early));
     buf_done(&s->early);
     s->state = TR_FLOWING;
+    if (s->answer.params->choices)
+        s->answer.params->choices->is_flowing = true;
 }
 
 /* Where chunks go now. */
@@ -193,7 +206,7 @@ static enum answer_err begin_message(struct tr_stream *s, yyjson_val *message, s
     }
     struct str id = json_str(json_get(message, "id"));
     struct str model = json_str(json_get(message, "model"));
-    if (id.n > NAME_BYTES_MAX || model.n > NAME_BYTES_MAX)
+    if (id.n > TR_NAME_BYTES_MAX || model.n > TR_NAME_BYTES_MAX)
         return ANSWER_MALFORMED;
     s->is_begun = true;
     s->model = calloc(1, model.n + 1);
@@ -227,8 +240,30 @@ static enum answer_err take_message(struct tr_stream *s, yyjson_val *message, st
     return ANSWER_OK;
 }
 
+static bool pause(struct tr_stream *s)
+{
+    if (s->pauses == PAUSES_MAX || answer_paused(&s->answer, s->stop).n == 0)
+        return false;
+    s->pauses++;
+    s->paused_from = s->state;
+    s->state = TR_PAUSED;
+    return true;
+}
+
+bool tr_stream_continue(struct tr_stream *s, struct str body, struct buf *ret)
+{
+    if (!resume_write(body, answer_paused(&s->answer, s->stop), ret))
+        return false;
+    sse_done(&s->sse);
+    sse_init(&s->sse);
+    s->state = s->paused_from;
+    return true;
+}
+
 static void finish(struct tr_stream *s, struct buf *out)
 {
+    if (pause(s))
+        return;
     begin_flow(s, out);
     struct answer_end end = {.reason = s->stop,
                              .service_tier = s->service_tier,
@@ -408,13 +443,13 @@ static enum tr_state settle(struct tr_stream *s, enum tr_state before, size_t fr
 
 enum tr_state tr_stream_feed(struct tr_stream *s, struct str bytes, struct buf *out)
 {
-    if (is_over(s))
+    if (is_over(s) || s->state == TR_PAUSED)
         return s->state;
     struct sse_event event;
     enum tr_state before = s->state;
     size_t from = out->len;
     s->has_bytes |= bytes.n > 0;
-    while (!is_over(s)) {
+    while (!is_over(s) && s->state != TR_PAUSED) {
         enum sse_result result = sse_next(&s->sse, &bytes, &event);
         if (result == SSE_MORE)
             break;
@@ -460,7 +495,7 @@ enum tr_state tr_stream_feed_message(struct tr_stream *s, struct str json, struc
 
 enum tr_state tr_stream_end(struct tr_stream *s, struct buf *out)
 {
-    if (is_over(s))
+    if (is_over(s) || s->state == TR_PAUSED)
         return s->state;
     enum tr_state before = s->state;
     size_t from = out->len;
@@ -472,6 +507,26 @@ enum tr_state tr_stream_end(struct tr_stream *s, struct buf *out)
         fail_with(s, "upstream_disconnected",
                   "The upstream closed the connection before the answer was complete.", out);
     return settle(s, before, from, out);
+}
+
+bool tr_choices_write_end(struct tr_stream *const streams[], size_t n, struct buf *out)
+{
+    const struct completion *whole[TR_CHOICES_MAX];
+    struct tr_usage usage = streams[0]->total;
+    for (size_t i = 0; i < n; i++) {
+        whole[i] = streams[i]->answer.whole;
+        if (i > 0)
+            usage = usage_sum(&usage, &streams[i]->total);
+    }
+    if (whole[0])
+        return completion_write(whole, n, &usage, out);
+    chunk_write_end(&streams[0]->answer.chunk, &usage, out);
+    return !out->failed;
+}
+
+void tr_stream_write_error(const struct api_error *error, struct buf *out)
+{
+    chunk_write_error(error, out);
 }
 
 enum tr_state tr_stream_state(const struct tr_stream *s)

@@ -19,6 +19,18 @@ struct tr_usage { /* Anthropic's counts; 0 where it says nothing */
 struct client_names;
 struct tool_names;
 
+/* The choices of one answer ("n"). */
+#define TR_CHOICES_MAX 8
+/* Of an id, a model's name. */
+#define TR_NAME_BYTES_MAX 512
+
+/* What the choices of one answer have in common: the names of the first that begins. Zeroed. */
+struct tr_choices {
+    bool is_named;
+    bool is_flowing; /* chunks of one of them are going out */
+    char id[TR_NAME_BYTES_MAX + 1], model[TR_NAME_BYTES_MAX + 1];
+};
+
 /* Borrowed until tr_stream_destroy: they live with the request. */
 struct tr_stream_params {
     bool is_stream; /* chunks, or one chat.completion */
@@ -26,17 +38,21 @@ struct tr_stream_params {
     bool is_json_object;  /* strip code fences, add no separators */
     bool is_structured;   /* add no separators */
     bool carries_content; /* add a copy of the blocks where the fields cannot order them */
+    bool may_pause;       /* the upstream's own tools are in play: be ready for TR_PAUSED */
     int64_t created_unix_s;
     bool is_function_call;               /* legacy: one function_call instead of tool_calls */
     struct str metadata;                 /* echoed JSON object; empty = none */
     const struct client_names *names;    /* for the upstream's errors; NULL = not known */
     const struct tool_names *tool_names; /* restores the client's names; NULL = none */
+    unsigned choice;                     /* its index, below TR_CHOICES_MAX */
+    struct tr_choices *choices;          /* shared by all of them; NULL = this is the only one */
 };
 
 enum tr_state {
     TR_WAITING, /* nothing for the client yet: hold the status line */
     TR_FLOWING, /* chunks are going out */
-    TR_DONE,    /* the answer is complete and written */
+    TR_PAUSED,  /* the upstream wants to be asked to go on: see tr_stream_continue */
+    TR_DONE,    /* the answer is complete and written; of several choices this one is */
     TR_FAILED   /* over; see tr_stream_error. If it was flowing, an error chunk has been written */
 };
 
@@ -53,6 +69,19 @@ enum tr_state tr_stream_feed_message(struct tr_stream *s, struct str json, struc
 enum tr_state tr_stream_end(struct tr_stream *s, struct buf *out);
 /* The way to the upstream failed (timeout, reset): ends the answer with `why` as the error. */
 enum tr_state tr_stream_fail(struct tr_stream *s, const struct api_error *why, struct buf *out);
+/*
+ * In TR_PAUSED: appends to `ret` the request that makes the upstream go on, from `body`, the one
+ * that this answer began with. The stream then takes the answer to it as the rest of its own. False
+ * when `ret` has no room.
+ */
+bool tr_stream_continue(struct tr_stream *s, struct str body, struct buf *ret);
+/*
+ * Behind several choices that are all TR_DONE: the usage of all and [DONE], or the completion that
+ * holds them. False without memory; `out` is then to be thrown away.
+ */
+bool tr_choices_write_end(struct tr_stream *const streams[], size_t n, struct buf *out);
+/* An error chunk, for an answer that has begun. */
+void tr_stream_write_error(const struct api_error *error, struct buf *out);
 /* The state as last returned. */
 enum tr_state tr_stream_state(const struct tr_stream *s);
 /* Valid in TR_FAILED. */

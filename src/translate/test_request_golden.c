@@ -170,6 +170,10 @@ static void check_request(struct run *r, const struct tr_request *req)
     check_flag(r, "is_function_call", req->is_function_call);
     check_flag(r, "is_tool_choice_emulated", req->is_tool_choice_emulated);
     check_flag(r, "is_best_effort", req->is_best_effort_format);
+    int64_t n_choices = 1;
+    json_to_int(json_get(r->test, "n_choices"), &n_choices);
+    if (n_choices != req->n_choices)
+        complain(r, "n_choices", STR("as many"), STR("another number"));
 }
 
 static void check_error(struct run *r, const struct api_error *err)

@@ -370,6 +370,256 @@ static void test_every_allocation_may_fail(void **state)
     }
 }
 
+/* --- several choices ---------------------------------------------------------------------------
+ */
+
+static const char other_start[] =
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_2\","
+    "\"model\":\"claude-other\",\"content\":[],\"usage\":{\"input_tokens\":4,"
+    "\"output_tokens\":1}}}\n\n";
+
+static bool has(const struct buf *out, const char *text)
+{
+    return str_find(buf_str(out), str_of(text)) >= 0;
+}
+
+/* Creates two choices of one answer. */
+static void create_two(struct tr_stream_params params[2], struct tr_choices *choices,
+                       struct tr_stream *ret[2])
+{
+    for (unsigned i = 0; i < 2; i++) {
+        params[i].choice = i;
+        params[i].choices = choices;
+        ret[i] = tr_stream_create(&params[i]);
+        assert_non_null(ret[i]);
+    }
+}
+
+static void test_choices_in_one_stream(void **state)
+{
+    (void)state;
+    struct tr_choices choices = {.is_named = false};
+    struct tr_stream_params params[2] = {chunk_params, chunk_params};
+    struct tr_stream *s[2];
+    struct buf out;
+    create_two(params, &choices, s);
+    buf_init(&out, OUT_BYTES_MAX);
+    assert_int_equal(feed(s[1], start, &out), TR_WAITING);
+    assert_int_equal(feed(s[0], other_start, &out), TR_WAITING);
+    assert_int_equal(feed(s[0], text_start, &out), TR_FLOWING);
+    assert_true(has(&out, "\"choices\":[{\"index\":0,"));
+    assert_int_equal(feed(s[1], text_start, &out), TR_FLOWING);
+    assert_true(has(&out, "\"choices\":[{\"index\":1,"));
+    assert_true(has(&out, "chatcmpl-msg_1"));
+    assert_false(has(&out, "msg_2") || has(&out, "claude-other"));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(feed(s[i], text_delta, &out), TR_FLOWING);
+        assert_int_equal(feed(s[i], message_delta, &out), TR_FLOWING);
+        assert_int_equal(feed(s[i], message_stop, &out), TR_DONE);
+    }
+    assert_false(has(&out, "[DONE]") || has(&out, "total_tokens"));
+    assert_true(tr_choices_write_end(s, 2, &out));
+    assert_true(has(&out, "\"prompt_tokens\":7,\"completion_tokens\":10,\"total_tokens\":17"));
+    assert_true(str_ends(buf_str(&out), STR("data: [DONE]\n\n")));
+    tr_stream_destroy(s[0]);
+    tr_stream_destroy(s[1]);
+    buf_done(&out);
+}
+
+static void test_choices_in_one_completion(void **state)
+{
+    (void)state;
+    struct tr_choices choices = {.is_named = false};
+    struct tr_stream_params params[2] = {whole_params, whole_params};
+    struct tr_stream *s[2];
+    struct buf out;
+    create_two(params, &choices, s);
+    buf_init(&out, OUT_BYTES_MAX);
+    for (int i = 1; i >= 0; i--) {
+        feed(s[i], i ? start : other_start, &out);
+        feed(s[i], text_start, &out);
+        feed(s[i], text_delta, &out);
+        feed(s[i], message_delta, &out);
+        assert_int_equal(feed(s[i], message_stop, &out), TR_DONE);
+    }
+    assert_int_equal(out.len, 0);
+    assert_true(tr_choices_write_end(s, 2, &out));
+    struct json_error err;
+    yyjson_doc *doc = json_parse(buf_str(&out), &err);
+    assert_non_null(doc);
+    yyjson_val *root = yyjson_doc_get_root(doc), *all = json_get(root, "choices");
+    int64_t index = -1, tokens = 0;
+    assert_int_equal(yyjson_arr_size(all), 2);
+    assert_true(json_to_int(json_get(yyjson_arr_get(all, 1), "index"), &index) && index == 1);
+    assert_true(json_to_int(json_get(json_get(root, "usage"), "total_tokens"), &tokens));
+    assert_int_equal(tokens, 17);
+    assert_true(str_eq(json_str(json_get(root, "id")), STR("chatcmpl-msg_1")));
+    yyjson_doc_free(doc);
+    tr_stream_destroy(s[0]);
+    tr_stream_destroy(s[1]);
+    buf_done(&out);
+}
+
+/* A choice that fails before its first chunk still has to say so in the stream of the others. */
+static void test_a_choice_that_fails_late(void **state)
+{
+    (void)state;
+    for (int is_late = 0; is_late < 2; is_late++) {
+        struct tr_choices choices = {.is_named = false};
+        struct tr_stream_params params[2] = {chunk_params, chunk_params};
+        struct tr_stream *s[2];
+        struct buf out;
+        create_two(params, &choices, s);
+        buf_init(&out, OUT_BYTES_MAX);
+        feed(s[0], start, &out);
+        if (is_late)
+            assert_int_equal(feed(s[0], text_start, &out), TR_FLOWING);
+        assert_int_equal(feed(s[1], "event: error\ndata: {\"type\":\"error\"}\n\n", &out),
+                         TR_FAILED);
+        assert_int_equal(has(&out, "\"error\""), is_late);
+        tr_stream_destroy(s[0]);
+        tr_stream_destroy(s[1]);
+        buf_done(&out);
+    }
+}
+
+/* --- pauses ------------------------------------------------------------------------------------
+ */
+
+static const char search[] =
+    "data: {\"type\":\"content_block_start\",\"index\":1,\"content_block\":{\"type\":"
+    "\"server_tool_use\",\"id\":\"srvtoolu_1\",\"name\":\"web_search\",\"input\":{}}}\n\n"
+    "data: {\"type\":\"content_block_delta\",\"index\":1,\"delta\":{\"type\":"
+    "\"input_json_delta\",\"partial_json\":\"{\\\"query\\\": 1.50}\"}}\n\n"
+    "data: {\"type\":\"content_block_stop\",\"index\":1}\n\n";
+static const char pause_delta[] =
+    "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"pause_turn\"},"
+    "\"usage\":{\"output_tokens\":5}}\n\n";
+static const char call[] =
+    "data: {\"type\":\"content_block_start\",\"index\":2,\"content_block\":{\"type\":"
+    "\"tool_use\",\"id\":\"toolu_1\",\"name\":\"f\",\"input\":{}}}\n\n"
+    "data: {\"type\":\"content_block_stop\",\"index\":2}\n\n";
+#define BODY "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"
+
+static enum tr_state feed_paused(struct tr_stream *s, struct buf *out)
+{
+    feed(s, start, out);
+    feed(s, text_start, out);
+    feed(s, text_delta, out);
+    feed(s, search, out);
+    feed(s, pause_delta, out);
+    return feed(s, message_stop, out);
+}
+
+static size_t count(const struct buf *out, const char *text)
+{
+    struct str rest = buf_str(out), needle = str_of(text);
+    size_t n = 0;
+    for (ptrdiff_t at; (at = str_find(rest, needle)) >= 0; n++)
+        rest = (struct str){rest.p + at + needle.n, rest.n - (size_t)at - needle.n};
+    return n;
+}
+
+/* Trap 61: one stream, one role chunk, one finish, summed usage. */
+static void test_a_paused_turn_goes_on(void **state)
+{
+    (void)state;
+    struct tr_stream_params params = chunk_params;
+    struct buf out, body;
+    params.may_pause = true;
+    struct tr_stream *s = tr_stream_create(&params);
+    buf_init(&out, OUT_BYTES_MAX);
+    buf_init(&body, OUT_BYTES_MAX);
+    assert_int_equal(feed_paused(s, &out), TR_PAUSED);
+    assert_int_equal(feed(s, text_delta, &out), TR_PAUSED); /* behind its end nothing matters */
+    assert_int_equal(tr_stream_end(s, &out), TR_PAUSED);
+    assert_true(tr_stream_continue(s, STR(BODY), &body));
+    assert_true(
+        str_eq(buf_str(&body),
+               STR("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":"
+                   "\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"Hi\"},{\"type\":"
+                   "\"server_tool_use\",\"id\":\"srvtoolu_1\",\"name\":\"web_search\",\"input\":{"
+                   "\"query\":1.50}}]}]}")));
+    assert_int_equal(tr_stream_state(s), TR_FLOWING);
+    feed(s, start, &out);
+    feed(s, text_start, &out);
+    feed(s, text_delta, &out);
+    feed(s, message_delta, &out);
+    assert_int_equal(feed(s, message_stop, &out), TR_DONE);
+    assert_int_equal(count(&out, "\"role\":\"assistant\""), 1);
+    assert_int_equal(count(&out, "\"finish_reason\":\"stop\""), 1);
+    assert_int_equal(count(&out, "[DONE]"), 1);
+    assert_true(has(&out, "\"prompt_tokens\":6,\"completion_tokens\":10,"));
+    tr_stream_destroy(s);
+    buf_done(&out);
+    buf_done(&body);
+}
+
+static void test_pauses_are_counted(void **state)
+{
+    (void)state;
+    struct tr_stream_params params = whole_params;
+    struct buf out, body;
+    params.may_pause = true;
+    struct tr_stream *s = tr_stream_create(&params);
+    buf_init(&out, OUT_BYTES_MAX);
+    buf_init(&body, OUT_BYTES_MAX);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(feed_paused(s, &out), TR_PAUSED);
+        buf_reset(&body);
+        assert_true(tr_stream_continue(s, STR(BODY), &body));
+        assert_int_equal(count(&body, "server_tool_use"), i + 1);
+    }
+    assert_int_equal(feed_paused(s, &out), TR_DONE);
+    assert_true(str_eq(tr_stream_finish_reason(s), STR("stop")));
+    tr_stream_destroy(s);
+    buf_done(&out);
+    buf_done(&body);
+}
+
+/* Trap 123: a call that waits for the client comes first. Nor is there a pause without tools. */
+static void test_what_is_not_continued(void **state)
+{
+    (void)state;
+    for (int is_call = 0; is_call < 2; is_call++) {
+        struct tr_stream_params params = whole_params;
+        struct buf out;
+        params.may_pause = is_call;
+        struct tr_stream *s = tr_stream_create(&params);
+        buf_init(&out, OUT_BYTES_MAX);
+        feed(s, start, &out);
+        feed(s, text_start, &out);
+        if (is_call)
+            feed(s, call, &out);
+        feed(s, pause_delta, &out);
+        assert_int_equal(feed(s, message_stop, &out), TR_DONE);
+        assert_true(str_eq(tr_stream_finish_reason(s), is_call ? STR("tool_calls") : STR("stop")));
+        tr_stream_destroy(s);
+        buf_done(&out);
+    }
+}
+
+/* A pause behind which the upstream cannot be asked. */
+static void test_failing_in_a_pause(void **state)
+{
+    (void)state;
+    struct tr_stream_params params = chunk_params;
+    struct buf out, small;
+    params.may_pause = true;
+    struct tr_stream *s = tr_stream_create(&params);
+    buf_init(&out, OUT_BYTES_MAX);
+    buf_init(&small, 64);
+    assert_int_equal(feed_paused(s, &out), TR_PAUSED);
+    assert_false(tr_stream_continue(s, STR(BODY), &small));
+    struct api_error error;
+    api_error_set(&error, 500, "server_error", NULL, NULL, "x");
+    assert_int_equal(tr_stream_fail(s, &error, &out), TR_FAILED);
+    assert_int_equal(count(&out, "\"error\""), 1);
+    tr_stream_destroy(s);
+    buf_done(&out);
+    buf_done(&small);
+}
+
 /* What a 200 that turns out to be an error says of trying again. */
 static void test_an_error_may_be_final(void **state)
 {
@@ -413,6 +663,13 @@ int main(void)
         cmocka_unit_test(test_long_names_are_refused),
         cmocka_unit_test(test_output_that_does_not_fit),
         cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_choices_in_one_stream),
+        cmocka_unit_test(test_choices_in_one_completion),
+        cmocka_unit_test(test_a_choice_that_fails_late),
+        cmocka_unit_test(test_a_paused_turn_goes_on),
+        cmocka_unit_test(test_pauses_are_counted),
+        cmocka_unit_test(test_what_is_not_continued),
+        cmocka_unit_test(test_failing_in_a_pause),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,6 +75,8 @@ static bool settle_tool(struct translation *t, struct tool *tool, struct totals 
 {
     struct schema_result result = {0};
     struct buf scratch;
+    if (t->policy->amend.refuses & TR_REFUSES_SCHEMA)
+        return drop(t, tool, "upstream");
     if (!t->model.takes_structured_outputs)
         return drop(t, tool, "model");
     if (tool->kind == TOOL_CUSTOM || is_empty(tool))

@@ -230,6 +230,7 @@ static bool read_function(struct translation *t, struct tool *tool)
 /* Tools that the upstream runs: their names are not the client's to give. */
 static bool read_upstream(struct translation *t, struct tool *tool)
 {
+    t->out->may_pause = true;
     if (tool->kind == TOOL_WEB_SEARCH && !web_search_check(t, tool))
         return false;
     tool->name = tool->kind == TOOL_WEB_SEARCH ? STR(WEB_SEARCH_NAME)

@@ -168,7 +168,7 @@ describe('chat.completions.create', () => {
 
   it('refuses by name what it does not do', async () => {
     const refused = [
-      [{ n: 2 }, 'n'],
+      [{ n: 9 }, 'n'],
       [{ max_tokens: 0 }, 'max_tokens'],
       [{ temperature: 3 }, 'temperature'],
       [{ messages: [] }, 'messages'],

@@ -1,0 +1,223 @@
+/*
+ * STEP_TRANSLATE, STEP_SEND, and the way back from an error that can be mended.
+ */
+#include "server/attempt.h"
+
+#include "server/relay.h"
+#include "server/upstream_headers.h"
+#include "server/worker.h"
+
+#define ATTEMPTS_MAX 3
+/* With a new output format the upstream may be silent while it compiles a grammar. */
+#define GRAMMAR_TIMEOUT_MS 200000
+
+/* Translation ----------------------------------------------------------------------------- */
+
+/* Copies `s` into the arena when it points into the client's body, which does not stay. */
+static void own(struct request *r, struct str *s)
+{
+    const char *start = r->body.data;
+    if (s->n && start && s->p >= start && s->p < start + r->body.len)
+        *s = arena_strdup(&r->arena, *s);
+}
+
+static bool translate(struct request *r, struct tr_request *ret, struct api_error *error)
+{
+    struct tr_policy policy = r->worker->shared->policy;
+    policy.amend = r->amend;
+    if (!tr_request(&r->arena, &policy, models_current(r->worker), buf_str(&r->body), ret, error))
+        return false;
+    own(r, &ret->asked_model);
+    own(r, &ret->model);
+    own(r, &ret->beta);
+    own(r, &ret->metadata);
+    own(r, &ret->ignored);
+    own(r, &ret->modified);
+    return true;
+}
+
+static enum go end_refused(struct request *r, const struct api_error *error)
+{
+    const bool is_model = error->status == 404;
+    return request_end(r, is_model ? END_MODEL_NOT_FOUND : END_INVALID_REQUEST, error);
+}
+
+enum go step_translate(struct request *r)
+{
+    struct api_error error;
+    if (!translate(r, &r->translated, &error))
+        return end_refused(r, &error);
+    /* Only now the model is known, and with it what others have learned of it. */
+    const struct tr_amend known =
+        learned_of(&r->worker->shared->learned, loop_now_us(r->worker->loop), r->translated.model);
+    if (tr_amend_add(&r->amend, known)) {
+        buf_done(&r->translated.body);
+        if (!translate(r, &r->translated, &error))
+            return end_refused(r, &error);
+    }
+    r->has_translated = true;
+    if (r->translated.is_succeeded) {
+        struct shared *shared = r->worker->shared;
+        struct str asked = r->translated.asked_model;
+        succession_log(&shared->succession, asked.n ? asked : shared->policy.default_model,
+                       r->translated.model);
+    }
+    return GO_ON;
+}
+
+/* Sending --------------------------------------------------------------------------------- */
+
+static bool make_legs(struct request *r)
+{
+    const size_t n = (size_t)r->translated.n_choices;
+    r->legs = arena_alloc(&r->arena, n * sizeof(*r->legs));
+    if (n > 1)
+        r->choices = arena_alloc(&r->arena, sizeof(*r->choices));
+    if (!r->legs || (n > 1 && !r->choices))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        r->legs[i].request = r;
+        r->legs[i].params = (struct tr_stream_params){.choice = (unsigned)i};
+    }
+    r->n_legs = n;
+    return true;
+}
+
+/* Borrowed by the calls for as long as they may be sent again. NULL without memory. */
+static const struct upstream_request *make_request(struct request *r, struct str body)
+{
+    const struct shared *shared = r->worker->shared;
+    const struct tr_request *t = &r->translated;
+    struct upstream_request *request = arena_alloc(&r->arena, sizeof(*request));
+    struct upstream_header *headers =
+        arena_alloc(&r->arena, UPSTREAM_HEADERS_MAX * sizeof(*headers));
+    if (!request || !headers)
+        return NULL;
+    size_t n = upstream_headers_common(shared, headers);
+    headers[n++] = (struct upstream_header){STR("accept"), STR("text/event-stream")};
+    headers[n++] = (struct upstream_header){STR("content-type"), STR("application/json")};
+    headers[n++] = (struct upstream_header){STR("anthropic-version"), str_of(t->version)};
+    if (t->beta.n)
+        headers[n++] = (struct upstream_header){STR("anthropic-beta"), t->beta};
+    if (r->head.workspace_id.n)
+        headers[n++] =
+            (struct upstream_header){STR("anthropic-workspace-id"), r->head.workspace_id};
+    int64_t timeout_ms = shared->config->request_timeout_s * 1000;
+    if ((t->is_structured || t->has_strict_tools) && timeout_ms < GRAMMAR_TIMEOUT_MS)
+        timeout_ms = GRAMMAR_TIMEOUT_MS;
+    *request = (struct upstream_request){
+        .method = STR("POST"),
+        .path = STR("/v1/messages"),
+        .headers = headers,
+        .n_headers = n,
+        .body = body,
+        .idle_timeout_ms = timeout_ms,
+    };
+    return request;
+}
+
+static bool start(struct leg *leg, const struct upstream_request *request)
+{
+    leg->call = upstream_start(leg->request->worker->upstream, request, &relay_callbacks, leg);
+    leg->was_sent = leg->call != NULL;
+    leg->has_data = false;
+    return leg->call != NULL;
+}
+
+enum go step_send(struct request *r)
+{
+    if (!r->legs && !make_legs(r))
+        return request_end(r, END_OUT_OF_MEMORY, NULL);
+    const struct upstream_request *request = make_request(r, buf_str(&r->translated.body));
+    if (!request)
+        return request_end(r, END_OUT_OF_MEMORY, NULL);
+    r->attempts++;
+    for (size_t i = 0; i < r->n_legs; i++)
+        if (!start(&r->legs[i], request))
+            return request_end(r, END_OVERLOADED, NULL);
+    return GO_ON;
+}
+
+void attempt_continue(struct leg *leg)
+{
+    struct request *r = leg->request;
+    struct buf body;
+    buf_init(&body, TR_BODY_MAX);
+    const bool is_written = tr_stream_continue(leg->stream, buf_str(&r->translated.body), &body);
+    buf_done(&leg->body);
+    leg->body = body;
+    buf_done(&leg->collected);
+    leg->status = 0;
+    leg->content = CONTENT_NONE;
+    const struct upstream_request *request = is_written ? make_request(r, buf_str(&body)) : NULL;
+    if (!request) {
+        relay_fail(r, END_OUT_OF_MEMORY, end_info(END_OUT_OF_MEMORY)->message);
+        return;
+    }
+    r->continuations++;
+    if (!start(leg, request))
+        relay_fail(r, END_OVERLOADED, end_info(END_OVERLOADED)->message);
+    else if (r->is_paused)
+        upstream_pause(leg->call);
+}
+
+/* Once more ------------------------------------------------------------------------------- */
+
+void leg_reset(struct leg *leg)
+{
+    if (leg->call)
+        upstream_cancel(leg->call);
+    leg->call = NULL;
+    leg->was_sent = false;
+    leg->status = 0;
+    leg->content = CONTENT_NONE;
+    buf_done(&leg->body);
+    buf_done(&leg->collected);
+    tr_stream_destroy(leg->stream);
+    leg->stream = NULL;
+}
+
+static bool is_same(const struct tr_request *a, const struct tr_request *b)
+{
+    return str_eq(buf_str(&a->body), buf_str(&b->body)) &&
+           str_eq(str_of(a->version), str_of(b->version)) && str_eq(a->beta, b->beta);
+}
+
+static bool is_accepted(const struct request *r)
+{
+    for (size_t i = 0; i < r->n_legs; i++)
+        if (r->legs[i].status == 200)
+            return true;
+    return false;
+}
+
+bool attempt_again(struct request *r, const struct leg *leg)
+{
+    struct tr_amend lesson;
+    struct tr_request again;
+    struct api_error error;
+    if (r->attempts >= ATTEMPTS_MAX || r->continuations > 0 || is_accepted(r) ||
+        !tr_amend_from_error(leg->status, buf_str(&leg->collected), &lesson) ||
+        !tr_amend_add(&r->amend, lesson) || !translate(r, &again, &error))
+        return false;
+    if (is_same(&again, &r->translated)) {
+        buf_done(&again.body); /* it would be refused again */
+        return false;
+    }
+    for (size_t i = 0; i < r->n_legs; i++)
+        leg_reset(&r->legs[i]);
+    buf_done(&r->translated.body);
+    r->translated = again;
+    buf_reset(&r->upstream_headers);
+    r->has_upstream_id = false;
+    request_send_again(r);
+    return true;
+}
+
+void attempt_accepted(struct request *r)
+{
+    buf_done(&r->body);
+    if (r->attempts > 1)
+        learned_add(&r->worker->shared->learned, loop_now_us(r->worker->loop), r->translated.model,
+                    r->amend);
+}

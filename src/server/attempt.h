@@ -1,0 +1,52 @@
+/*
+ * Sending a request to the upstream: once for each choice that the client wants, and once more when
+ * the upstream refuses what it was thought to take.
+ */
+#ifndef SERVER_ATTEMPT_H
+#define SERVER_ATTEMPT_H
+
+#include "server/request.h"
+
+struct upstream_call;
+
+/* What the upstream is sending. */
+enum upstream_content {
+    CONTENT_NONE,
+    CONTENT_EVENTS,  /* an event stream */
+    CONTENT_MESSAGE, /* one JSON message */
+    CONTENT_ERROR    /* the body of an error */
+};
+
+/* One call to the upstream, which answers one choice. In the request's arena. */
+struct leg {
+    struct request *request;
+    struct upstream_call *call; /* NULL when it is over */
+    bool was_sent;              /* the upstream may have counted tokens */
+    bool has_data;              /* the first bytes of its answer came */
+    bool is_done;               /* its choice is complete */
+    int status;                 /* the upstream's; 0 = no head yet */
+    enum upstream_content content;
+    struct buf body;      /* the request that goes on after a pause; empty before one */
+    struct buf collected; /* a message or an error */
+    struct tr_stream_params params;
+    struct tr_stream *stream;
+};
+
+/* STEP_TRANSLATE */
+enum go step_translate(struct request *r);
+/* STEP_SEND */
+enum go step_send(struct request *r);
+/*
+ * `leg` was answered with an error. True when it can be mended: the request is translated without
+ * what was refused, all its calls are over, and it goes on with STEP_SEND. Each cause is mended
+ * once, and nothing after a byte of the answer.
+ */
+bool attempt_again(struct request *r, const struct leg *leg);
+/* The upstream takes the request: what was learned is kept, what it was translated from is not. */
+void attempt_accepted(struct request *r);
+/* The upstream has paused within its answer (TR_PAUSED) and its call is over: asks it to go on. */
+void attempt_continue(struct leg *leg);
+/* Forgets what its call gave. */
+void leg_reset(struct leg *leg);
+
+#endif

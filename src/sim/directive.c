@@ -43,6 +43,7 @@ static const struct entry entries[] = {
     {"tool", KIND_TEXT, AT(tool), 0, NULL},
     {"args", KIND_TEXT, AT(args), 0, NULL},
     {"calls", KIND_COUNT, AT(calls), DIRECTIVE_BLOCKS_MAX, NULL},
+    {"loop", KIND_COUNT, AT(loop), 1000, NULL},
     {"stop", KIND_TEXT, AT(stop), 0, NULL},
     {"sequence", KIND_TEXT, AT(sequence), 0, NULL},
     {"category", KIND_TEXT, AT(category), 0, NULL},
@@ -65,6 +66,8 @@ static const struct entry entries[] = {
     {"stamp", KIND_FLAG, AT(stamp), 0, NULL},
     {"whole", KIND_FLAG, AT(whole), 0, NULL},
     {"eol", KIND_CHOICE, AT(eol), 0, "lf crlf cr"},
+    {"refuse", KIND_TEXT, AT(refuse), 0, NULL},
+    {"stubborn", KIND_FLAG, AT(stubborn), 0, NULL},
     {"status", KIND_COUNT, AT(status), 599, NULL},
     {"body", KIND_CHOICE, AT(body), 0, "json html empty garbage"},
     {"message", KIND_TEXT, AT(message), 0, NULL},
@@ -98,7 +101,7 @@ const char *directives_name(size_t i)
 
 void directives_init(struct directives *d)
 {
-    *d = (struct directives){.words = -1, .tokens = -1, .piece = -1, .calls = 1};
+    *d = (struct directives){.words = -1, .tokens = -1, .piece = -1, .calls = 1, .loop = -1};
     d->input = d->output = d->cached = d->cache_write = d->delta_input = -1;
     d->pings = -1;
     d->deltas = d->starts = 1;

@@ -53,7 +53,7 @@ struct directives {
     bool has_blocks;
     enum think_display think;
     struct str tool, args;
-    int64_t calls;
+    int64_t calls, loop; /* loop: -1 = not said */
     /* The end. */
     struct str stop, sequence, category, explanation;
     /* Time, all in microseconds. */
@@ -66,6 +66,8 @@ struct directives {
     bool no_padding, stamp, whole;
     enum line_end eol;
     /* Faults. */
+    struct str refuse;
+    bool stubborn;
     int64_t status; /* 0 = none */
     enum error_body body;
     struct str message, type, details, error;

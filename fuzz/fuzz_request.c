@@ -107,6 +107,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                .thinking_reserve = true,
                                .temperature = 0.1,
                                .strict = (bits & 8) != 0,
+                               .eager_tool_input = (bits & 32) != 0,
+                               .no_strict_tools = (bits & 64) != 0,
+                               .no_forced_tools = (bits & 64) != 0,
                                .cache = (bits & 16) ? TR_CACHE_ON : TR_CACHE_AUTO};
     if (bits & 128)
         read_page(body);

@@ -15,11 +15,19 @@
 #include "base/utf8.h"
 #include "translate/delta.h"
 #include "translate/stream.h"
+#include "translate/translation.h"
 #include "json/json.h"
 
 #define OUT_BYTES_MAX (64u << 20)
 
-enum flag { FLAG_SCRIPT = 1, FLAG_MESSAGE = 2, FLAG_JSON_OBJECT = 4, FLAG_STRUCTURED = 8 };
+enum flag {
+    FLAG_SCRIPT = 1,
+    FLAG_MESSAGE = 2,
+    FLAG_JSON_OBJECT = 4,
+    FLAG_STRUCTURED = 8,
+    FLAG_NAMES = 16,
+    FLAG_FUNCTIONS = 32
+};
 
 static void require(bool is_true)
 {
@@ -129,9 +137,23 @@ struct outcome {
     char finish[32];
 };
 
+/* The client's names of the scripts' tools: "f" is a custom one, "g" has another name. */
+static const struct tool_names *make_names(struct arena *arena)
+{
+    struct api_error err;
+    struct translation t = {.arena = arena, .err = &err};
+    require(tool_name_upstream(&t, STR("f")).p && tool_name_upstream(&t, STR("g\xc3\xa9")).p);
+    tool_name_set_custom(t.tool_names, STR("f"));
+    return t.tool_names;
+}
+
 static void play(struct str in, unsigned flags, bool is_stream, unsigned seed, struct outcome *ret)
 {
+    struct arena arena;
+    arena_init(&arena, 1u << 16);
     struct tr_stream_params params = {.is_stream = is_stream,
+                                      .tool_names = flags & FLAG_NAMES ? make_names(&arena) : NULL,
+                                      .is_function_call = flags & FLAG_FUNCTIONS,
                                       .include_usage = true,
                                       .is_json_object = flags & FLAG_JSON_OBJECT,
                                       .is_structured = flags & FLAG_STRUCTURED};
@@ -159,6 +181,7 @@ static void play(struct str in, unsigned flags, bool is_stream, unsigned seed, s
     if (ret->state == TR_FAILED)
         require(tr_stream_error(s)->status >= 400 && tr_stream_error(s)->type[0]);
     tr_stream_destroy(s);
+    arena_done(&arena);
 }
 
 /* --- what a client makes of it ---------------------------------------------------------------- */
@@ -180,7 +203,12 @@ static void hear_calls(struct heard *h, yyjson_val *message)
             buf_printf(&h->calls, "\ncall %.*s ", STR_ARG(json_str(json_get(call, "id"))));
         }
         buf_append_str(&h->calls, json_str(json_get(json_get(call, "function"), "arguments")));
+        buf_append_str(&h->calls, json_str(json_get(json_get(call, "custom"), "input")));
     }
+    yyjson_val *legacy = json_get(message, "function_call");
+    if (json_get(legacy, "name"))
+        h->n_calls++;
+    buf_append_str(&h->calls, json_str(json_get(legacy, "arguments")));
 }
 
 static void hear(struct heard *h, struct str json)
@@ -232,16 +260,18 @@ static void heard_done(struct heard *h)
     buf_done(&h->calls);
 }
 
-static void check_finish(const char *finish, unsigned calls)
+static void check_finish(const char *finish, bool is_function_call, unsigned calls)
 {
-    bool is_calls = strcmp(finish, "tool_calls") == 0, is_stop = strcmp(finish, "stop") == 0;
+    bool is_calls = strcmp(finish, is_function_call ? "function_call" : "tool_calls") == 0;
+    bool is_stop = strcmp(finish, "stop") == 0;
     require(is_calls || is_stop || strcmp(finish, "length") == 0 ||
             strcmp(finish, "content_filter") == 0);
     require(!is_calls || calls > 0);
     require(!is_stop || calls == 0);
 }
 
-static void check_answers(const struct outcome *chunks, const struct outcome *whole)
+static void check_answers(const struct outcome *chunks, const struct outcome *whole,
+                          bool is_function_call)
 {
     struct heard a, b;
     heard_init(&a);
@@ -256,7 +286,8 @@ static void check_answers(const struct outcome *chunks, const struct outcome *wh
         require(strcmp(chunks->finish, whole->finish) == 0 && a.is_refused == b.is_refused);
         require(a.is_refused || str_eq(buf_str(&a.content), buf_str(&b.content)));
         require(a.is_refused || str_eq(buf_str(&a.calls), buf_str(&b.calls)));
-        check_finish(chunks->finish, a.n_calls);
+        require(!is_function_call || a.n_calls <= 1);
+        check_finish(chunks->finish, is_function_call, a.n_calls);
     } else {
         require(chunks->state == TR_FAILED && whole->out.len == 0 && a.dones == 0);
         require(a.finishes == 0 && a.errors == (chunks->out.len > 0));
@@ -316,7 +347,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     play(in, flags, false, seed + 2, &whole_cut);
     require(cut.state == chunks.state && str_eq(buf_str(&cut.out), buf_str(&chunks.out)));
     require(whole_cut.state == whole.state && str_eq(buf_str(&whole_cut.out), buf_str(&whole.out)));
-    check_answers(&chunks, &whole);
+    check_answers(&chunks, &whole, flags & FLAG_FUNCTIONS);
     buf_done(&chunks.out);
     buf_done(&cut.out);
     buf_done(&whole.out);

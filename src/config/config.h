@@ -33,6 +33,7 @@ struct config {
     bool model_succession;        /* MODEL_SUCCESSION */
     bool thinking_reserve;        /* THINKING_RESERVE */
     int64_t prompt_cache;         /* PROMPT_CACHE: auto, on, off (index) */
+    bool eager_tool_input;        /* EAGER_TOOL_INPUT */
     bool strict;                  /* STRICT */
     int64_t workers;              /* WORKERS; 0 = one a core */
     int64_t max_connections;      /* MAX_CONNECTIONS, all workers together */

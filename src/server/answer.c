@@ -36,6 +36,10 @@ static void write_translation(const struct request *r, struct buf *b)
         response_header(b, "x-modified-params", t->modified);
     if (t->is_best_effort_format)
         buf_append_z(b, "x-response-format: best-effort\r\n");
+    /* A stream's header goes out before anybody can know. */
+    if (t->is_tool_choice_emulated && !t->is_stream && r->stream &&
+        str_eq(tr_stream_finish_reason(r->stream), STR("stop")))
+        buf_append_z(b, "x-tool-choice-unmet: 1\r\n");
 }
 
 static void write_refusal(const struct request *r, struct buf *b)

@@ -26,6 +26,9 @@
 /* Answer bytes that may wait for a client: one whole answer, or a stream above its high-water
  * mark by what one read from the upstream gives. */
 #define OUT_BYTES_MAX (96u << 20)
+/* With more than this waiting for the client its next request is not begun: requests sent ahead
+ * by one that never reads must not pile up answers. */
+#define ANSWERS_WAITING_MAX 262144
 /* A client that takes nothing of what waits for so long is dropped. */
 #define WRITE_STALL_US (120 * INT64_C(1000000))
 /* How often that is looked at, and how long a closed connection may linger. */
@@ -237,6 +240,12 @@ static void feed(struct connection *c, const char *p, size_t n)
     }
 }
 
+static void watch_progress(struct connection *c)
+{
+    c->taken_at_us = loop_now_us(c->worker->loop);
+    timer_start(&c->timer, WRITE_CHECK_MS);
+}
+
 /* The next request, at the end of the turn in which one was over. */
 static void next_request(void *arg)
 {
@@ -246,6 +255,11 @@ static void next_request(void *arg)
     if (atomic_load(&c->worker->shared->is_draining)) {
         close_when_flushed(c);
         return;
+    }
+    if (connection_waiting(c) > ANSWERS_WAITING_MAX) {
+        if (!timer_is_running(&c->timer))
+            watch_progress(c);
+        return; /* on_drain comes back to it */
     }
     set_state(c, CONN_IDLE);
     struct buf bytes = c->pending;
@@ -340,6 +354,8 @@ static void on_drain(void *arg)
     struct connection *c = arg;
     if (c->request)
         relay_client_drained(c->request);
+    else if (c->state == CONN_ANSWERING)
+        loop_defer(c->worker->loop, &c->next_job);
 }
 
 static void on_end(void *arg, enum channel_end why)
@@ -357,10 +373,8 @@ void connection_write(struct connection *c, struct str bytes)
     c->written_bytes += bytes.n;
     channel_write(&c->channel, bytes.p, bytes.n);
     if (c->state == CONN_ANSWERING && !timer_is_running(&c->timer) &&
-        channel_waiting(&c->channel) > 0) {
-        c->taken_at_us = loop_now_us(c->worker->loop);
-        timer_start(&c->timer, WRITE_CHECK_MS);
-    }
+        channel_waiting(&c->channel) > 0)
+        watch_progress(c);
 }
 
 size_t connection_waiting(const struct connection *c)

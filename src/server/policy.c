@@ -15,6 +15,7 @@ struct tr_policy policy_of_config(const struct config *c)
         .temperature = c->model_temperature,
         .version = (enum tr_version)c->anthropic_version,
         .cache = (enum tr_cache)c->prompt_cache,
+        .eager_tool_input = c->eager_tool_input,
         .strict = c->strict,
     };
 }

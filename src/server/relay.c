@@ -80,6 +80,7 @@ static void deliver(struct request *r, enum tr_state state, struct buf *out, enu
         break;
     }
     const struct api_error *error = tr_stream_error(r->stream);
+    r->is_final = tr_stream_is_final(r->stream);
     snprintf(r->detail, sizeof(r->detail), "%s", error->code[0] ? error->code : error->type);
     if (r->status != 0)
         send_piece(r, out, true);
@@ -161,8 +162,11 @@ static void begin_translation(struct request *r)
         .include_usage = t->include_usage,
         .is_json_object = t->is_json_object,
         .is_structured = t->is_structured,
+        .carries_content = t->carries_content,
         .created_unix_s = clock_unix_ms() / 1000,
         .metadata = t->metadata,
+        .tool_names = t->tool_names,
+        .is_function_call = t->is_function_call,
     };
     r->stream = tr_stream_create(&r->stream_params);
     if (!r->stream)
@@ -195,12 +199,21 @@ static void on_head(void *arg, int status, const struct upstream_header *headers
     request_drive(r);
 }
 
+/* Its first bytes: a grammar is compiled by now, which was the one reason to be silent longer. */
+static void take_first_data(struct request *r)
+{
+    r->has_data = true;
+    upstream_set_idle_timeout(r->call, r->worker->shared->config->request_timeout_s * 1000);
+}
+
 static void on_data(void *arg, const char *p, size_t n)
 {
     struct request *r = arg;
     if (r->end != END_NONE)
         return; /* behind the end of the answer nothing matters */
     struct buf *out;
+    if (!r->has_data)
+        take_first_data(r);
     switch (r->content) {
     case CONTENT_EVENTS:
         out = begin_output(r);
@@ -314,7 +327,7 @@ enum go step_send(struct request *r)
         headers[n++] =
             (struct upstream_header){STR("anthropic-workspace-id"), r->head.workspace_id};
     int64_t timeout_ms = shared->config->request_timeout_s * 1000;
-    if (t->is_structured && timeout_ms < GRAMMAR_TIMEOUT_MS)
+    if ((t->is_structured || t->has_strict_tools) && timeout_ms < GRAMMAR_TIMEOUT_MS)
         timeout_ms = GRAMMAR_TIMEOUT_MS;
     *request = (struct upstream_request){
         .method = STR("POST"),

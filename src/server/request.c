@@ -334,7 +334,7 @@ static enum go step_finish(struct request *r)
         connection_request_over(r->connection, rest_of(r));
     r->connection = NULL;
     if (r->call) {
-        list_append(&w->tails, &r->node);
+        worker_keep_tail(w, &r->node);
         return GO_WAIT;
     }
     return GO_ON;

@@ -97,6 +97,7 @@ struct request {
     struct tr_stream_params stream_params;
     struct tr_stream *stream;
     bool is_paused; /* the upstream waits until the client has read */
+    bool has_data;  /* the first bytes of its body came */
     bool is_final;  /* trying again does not mend the error */
     bool has_upstream_id;
 

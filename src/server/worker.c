@@ -14,6 +14,8 @@
 #define HEAD_BYTES_MAX 65536
 /* The largest answer, and then some. */
 #define OUT_BYTES_MAX (64u << 20)
+/* How long an upstream may take to end an answer whose last event has come. */
+#define TAIL_MS 2000
 /* Scratch memory beyond this is not kept. */
 #define SCRATCH_KEPT_BYTES (1u << 20)
 
@@ -65,6 +67,32 @@ void worker_end_now(struct worker *w)
     loop_post(w->loop, &w->end_now_job);
 }
 
+/* Tails ----------------------------------------------------------------------------------- */
+
+void worker_keep_tail(struct worker *w, struct list *node)
+{
+    list_append(&w->tails, node);
+    if (!timer_is_running(&w->tail_timer))
+        timer_start(&w->tail_timer, TAIL_MS);
+}
+
+/* Drops those that are too old. The oldest stands in front. */
+static void drop_old_tails(void *arg)
+{
+    struct worker *w = arg;
+    const int64_t now_us = loop_now_us(w->loop);
+    LIST_EACH(&w->tails, it, next)
+    {
+        struct request *r = request_of_node(it);
+        const int64_t left_ms = TAIL_MS - (now_us - r->ended_us) / 1000;
+        if (left_ms > 0) {
+            timer_start(&w->tail_timer, left_ms);
+            return;
+        }
+        request_drop_tail(r);
+    }
+}
+
 /* Life ------------------------------------------------------------------------------------ */
 
 bool worker_init(struct worker *w, struct shared *shared, int port, char *why, size_t why_size)
@@ -84,6 +112,7 @@ bool worker_init(struct worker *w, struct shared *shared, int port, char *why, s
         return false;
     }
     timer_init(&w->drain_timer, w->loop, run_end_now, w);
+    timer_init(&w->tail_timer, w->loop, drop_old_tails, w);
     w->upstream = upstream_create(w->loop, &shared->upstream);
     if (!w->upstream) {
         snprintf(why, why_size, "out of memory");
@@ -127,6 +156,7 @@ void worker_done(struct worker *w)
         return;
     listener_close(w->listener);
     timer_done(&w->drain_timer);
+    timer_done(&w->tail_timer);
     models_view_stop(w);
     if (w->upstream)
         upstream_destroy(w->upstream);

@@ -53,7 +53,7 @@ struct worker {
     char date[32];
     int64_t date_unix_s;
     struct loop_job drain_job, end_now_job;
-    struct timer drain_timer;
+    struct timer drain_timer, tail_timer;
     void (*on_stopped)(void *arg); /* called on the worker's thread when it has drained */
     void *on_stopped_arg;
 };
@@ -74,6 +74,8 @@ void worker_end_now(struct worker *w);
 
 /* For connections and requests: one of them is gone. Ends a draining worker with the last. */
 void worker_may_stop(struct worker *w);
+/* Keeps an answered request for a moment: so its upstream call may end by itself. */
+void worker_keep_tail(struct worker *w, struct list *node);
 /* The Date header's value. */
 struct str worker_date(struct worker *w);
 /* The scratch buffers, empty; a big one is given back to the system first. */

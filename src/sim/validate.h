@@ -25,6 +25,7 @@ struct check {
     const struct sim_model *model;
     yyjson_val *root;
     size_t n_cache_marks;
+    bool trusts_signatures; /* of thinking that is not this simulator's */
 };
 
 /* Whether the API would answer this body. False with *c->err filled. */

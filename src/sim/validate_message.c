@@ -147,6 +147,21 @@ static bool all_answered(const struct turn *t)
     return true;
 }
 
+/* A call from code that ran upstream, whose result is there: nobody is to answer it. */
+static bool is_answered_upstream(yyjson_val *content, yyjson_val *call)
+{
+    yyjson_val *caller = yyjson_obj_get(call, "caller"), *block;
+    struct str type = json_str(yyjson_obj_get(caller, "type"));
+    struct str id = json_str(yyjson_obj_get(caller, "tool_id"));
+    yyjson_arr_iter it = yyjson_arr_iter_with(content);
+    if (id.n == 0 || str_eq(type, STR("direct")))
+        return false;
+    while ((block = yyjson_arr_iter_next(&it)))
+        if (str_eq(json_str(yyjson_obj_get(block, "tool_use_id")), id))
+            return true;
+    return false;
+}
+
 static bool take_assistant(struct check *c, struct turn *t, size_t i, yyjson_val *message,
                            bool continues)
 {
@@ -166,7 +181,7 @@ static bool take_assistant(struct check *c, struct turn *t, size_t i, yyjson_val
         struct str type = json_str(yyjson_obj_get(block, "type"));
         if (str_eq(type, STR("text")))
             t->has_text_behind |= t->n_ids > 0;
-        if (!str_eq(type, STR("tool_use")))
+        if (!str_eq(type, STR("tool_use")) || is_answered_upstream(content, block))
             continue;
         struct str id = json_str(yyjson_obj_get(block, "id"));
         for (size_t j = 0; j < t->n_ids; j++)

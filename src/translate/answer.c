@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "translate/tool_name.h"
+
 #define NAMES_BYTES_MAX 4096
 #define DEFAULT_REFUSAL "The model declined this request."
 
@@ -14,7 +16,11 @@ bool answer_init(struct answer *a, const struct tr_stream_params *params)
     chunk_init(&a->chunk, params->include_usage);
     buf_init(&a->input, ANSWER_INPUT_BYTES_MAX);
     buf_init(&a->names, NAMES_BYTES_MAX);
+    custom_input_init(&a->custom);
+    buf_init(&a->custom_text, ANSWER_INPUT_BYTES_MAX);
     /* The filter lets go of what it held back, besides what it is given. */
+    annotations_init(&a->annotations);
+    carrier_init(&a->carrier, params->carries_content);
     buf_init(&a->unfenced, ANSWER_INPUT_BYTES_MAX + FENCE_HELD_MAX);
     if (!params->is_stream)
         a->whole = completion_create();
@@ -27,6 +33,10 @@ void answer_done(struct answer *a)
     completion_destroy(a->whole);
     buf_done(&a->input);
     buf_done(&a->names);
+    annotations_done(&a->annotations);
+    carrier_done(&a->carrier);
+    custom_input_done(&a->custom);
+    buf_done(&a->custom_text);
     buf_done(&a->unfenced);
     pending_done(&a->pending);
 }
@@ -84,12 +94,13 @@ static enum answer_err add_text(struct answer *a, struct piece text, struct buf 
     if (text.s.n == 0)
         return ANSWER_OK;
     bool is_json = a->params->is_json_object || a->params->is_structured;
-    bool is_apart = a->has_text && a->is_after_gap && !a->is_blank_last && !begins_blank(text);
+    bool is_apart =
+        a->has_text && a->is_after_gap && !a->is_blank_last && !begins_blank(text) && !is_json;
     a->has_text = true;
     a->is_after_gap = false;
     a->is_blank_last = ends_blank(text);
-    return emit(
-        a, &(struct part){.kind = PART_TEXT, .text = text, .is_apart = is_apart && !is_json}, out);
+    annotations_text(&a->annotations, text, is_apart);
+    return emit(a, &(struct part){.kind = PART_TEXT, .text = text, .is_apart = is_apart}, out);
 }
 
 static enum answer_err add_unfenced(struct answer *a, struct buf *out)
@@ -118,17 +129,75 @@ static enum answer_err add_reasoning(struct answer *a, enum part_kind kind, stru
     return emit(a, &(struct part){.kind = kind, .index = a->block.number, .text = text}, out);
 }
 
-static enum answer_err add_call(struct answer *a, struct str id, struct str name, struct buf *out)
+static enum call_form form_of(const struct answer *a, struct str name)
 {
-    struct part part = {.kind = PART_CALL, .index = a->calls++, .id = id, .name = name};
-    return emit(a, &part, out);
+    if (a->params->is_function_call)
+        return CALL_FUNCTION;
+    return tool_name_is_custom(a->params->tool_names, name) ? CALL_CUSTOM : CALL_TOOL;
 }
 
-static enum answer_err add_arguments(struct answer *a, unsigned number, struct piece json,
-                                     struct buf *out)
+/* The legacy form has room for one call: the first is given, the client asks for the others. */
+static bool is_dropped(enum call_form form, unsigned number)
 {
-    struct part part = {.kind = PART_ARGUMENTS, .index = number, .text = json};
-    return emit(a, &part, out);
+    return form == CALL_FUNCTION && number > 0;
+}
+
+static enum answer_err add_call(struct answer *a, struct str id, struct str name, struct buf *out)
+{
+    struct part part = {.kind = PART_CALL,
+                        .index = a->calls++,
+                        .id = id,
+                        .name = tool_name_client(a->params->tool_names, name),
+                        .form = form_of(a, name)};
+    return is_dropped(part.form, part.index) ? ANSWER_OK : emit(a, &part, out);
+}
+
+static enum answer_err add_custom_text(struct answer *a, unsigned number, struct buf *out)
+{
+    if (a->custom_text.failed)
+        return ANSWER_TOO_LARGE;
+    struct part part = {.kind = PART_ARGUMENTS,
+                        .index = number,
+                        .text = {.s = buf_str(&a->custom_text), .is_escaped = true},
+                        .form = CALL_CUSTOM};
+    enum answer_err err = part.text.s.n ? emit(a, &part, out) : ANSWER_OK;
+    buf_reset(&a->custom_text);
+    return err;
+}
+
+static enum answer_err add_custom_input(struct answer *a, unsigned number, struct piece json,
+                                        struct buf *out)
+{
+    struct buf raw;
+    buf_init(&raw, ANSWER_INPUT_BYTES_MAX);
+    bool is_read = piece_read(&raw, json);
+    if (is_read)
+        custom_input_feed(&a->custom, buf_str(&raw), &a->custom_text);
+    buf_done(&raw);
+    return is_read ? add_custom_text(a, number, out) : ANSWER_TOO_LARGE;
+}
+
+static enum answer_err end_custom_input(struct answer *a, unsigned number, struct buf *out)
+{
+    custom_input_end(&a->custom, &a->custom_text);
+    return add_custom_text(a, number, out);
+}
+
+static enum answer_err add_arguments(struct answer *a, unsigned number, enum call_form form,
+                                     struct piece json, struct buf *out)
+{
+    if (form == CALL_CUSTOM)
+        return add_custom_input(a, number, json, out);
+    struct part part = {.kind = PART_ARGUMENTS, .index = number, .text = json, .form = form};
+    return is_dropped(form, number) ? ANSWER_OK : emit(a, &part, out);
+}
+
+/* The JSON of a call that is whole. */
+static enum answer_err add_all_arguments(struct answer *a, unsigned number, enum call_form form,
+                                         struct piece json, struct buf *out)
+{
+    enum answer_err err = add_arguments(a, number, form, json, out);
+    return err || form != CALL_CUSTOM ? err : end_custom_input(a, number, out);
 }
 
 /* Keeps what identifies a call until its block ends. */
@@ -160,6 +229,7 @@ static enum answer_err open_call(struct answer *a, yyjson_val *block, struct buf
     if (yyjson_is_obj(input) && yyjson_obj_size(input) > 0 && !json_write_value(&a->input, input))
         return ANSWER_TOO_LARGE;
     a->block.number = a->calls;
+    a->block.form = form_of(a, name);
     yyjson_val *caller = json_get(block, "caller");
     struct str caller_type = json_str(json_get(caller, "type"));
     if (caller_type.n && !str_eq(caller_type, STR("direct")))
@@ -183,6 +253,33 @@ static enum answer_err open_redacted(struct answer *a, yyjson_val *block, struct
     return add_reasoning(a, PART_ENCRYPTED, data, out);
 }
 
+static enum answer_err add_citation(struct answer *a, yyjson_val *citation)
+{
+    return annotations_add(&a->annotations, citation) ? ANSWER_OK : ANSWER_TOO_LARGE;
+}
+
+static enum answer_err open_text(struct answer *a, yyjson_val *block, struct buf *out)
+{
+    yyjson_val *citations = json_get(block, "citations"), *citation;
+    size_t i, n;
+    annotations_begin(&a->annotations);
+    yyjson_arr_foreach(citations, i, n, citation)
+    {
+        enum answer_err err = add_citation(a, citation);
+        if (err)
+            return err;
+    }
+    return take_text(a, (struct piece){.s = json_str(json_get(block, "text"))}, out);
+}
+
+static enum answer_err close_text(struct answer *a, struct buf *out)
+{
+    struct part part;
+    if (!annotations_end(&a->annotations, &part))
+        return ANSWER_TOO_LARGE;
+    return part.name.n ? emit(a, &part, out) : ANSWER_OK;
+}
+
 enum answer_err answer_block(struct answer *a, int64_t index, yyjson_val *block, struct buf *out)
 {
     enum answer_err err = answer_block_end(a, out);
@@ -192,9 +289,10 @@ enum answer_err answer_block(struct answer *a, int64_t index, yyjson_val *block,
     if (!type.n)
         return ANSWER_MALFORMED;
     a->block = (struct block){.kind = BLOCK_OTHER, .index = index};
+    carrier_open(&a->carrier, block);
     if (str_eq(type, STR("text"))) {
         a->block.kind = BLOCK_TEXT;
-        return take_text(a, (struct piece){.s = json_str(json_get(block, "text"))}, out);
+        return open_text(a, block, out);
     }
     a->is_after_gap = true;
     if (str_eq(type, STR("thinking"))) {
@@ -221,11 +319,33 @@ static enum answer_err take_input(struct answer *a, struct piece json, struct bu
     a->block.has_input = true;
     if (a->block.is_pending)
         return piece_write(&a->input, json) ? ANSWER_OK : ANSWER_TOO_LARGE;
-    return add_arguments(a, a->block.number, json, out);
+    return add_arguments(a, a->block.number, a->block.form, json, out);
+}
+
+/* What a delta says of its block, for the copy of it. */
+static void carry(struct answer *a, const struct delta *delta)
+{
+    switch (delta->kind) {
+    case DELTA_TEXT:
+    case DELTA_INPUT:
+    case DELTA_THINKING:
+        carrier_text(&a->carrier, delta->text);
+        break;
+    case DELTA_SIGNATURE:
+        carrier_signature(&a->carrier, delta->text);
+        break;
+    case DELTA_CITATION:
+        carrier_cite(&a->carrier, delta->citation);
+        break;
+    case DELTA_OTHER:
+        carrier_break(&a->carrier);
+        break;
+    }
 }
 
 enum answer_err answer_delta(struct answer *a, const struct delta *delta, struct buf *out)
 {
+    carry(a, delta);
     if (delta->kind == DELTA_OTHER)
         return ANSWER_OK;
     /* Blocks do not interleave. Guessing where a stray piece belongs would garble the answer. */
@@ -233,6 +353,8 @@ enum answer_err answer_delta(struct answer *a, const struct delta *delta, struct
         return ANSWER_MALFORMED;
     if (a->block.kind == BLOCK_TEXT && delta->kind == DELTA_TEXT)
         return take_text(a, delta->text, out);
+    if (a->block.kind == BLOCK_TEXT && delta->kind == DELTA_CITATION)
+        return add_citation(a, delta->citation);
     if (a->block.kind == BLOCK_THINKING && delta->kind == DELTA_THINKING)
         return add_reasoning(a, PART_REASONING, delta->text, out);
     if (a->block.kind == BLOCK_THINKING && delta->kind == DELTA_SIGNATURE)
@@ -246,14 +368,20 @@ enum answer_err answer_block_end(struct answer *a, struct buf *out)
 {
     struct block block = a->block;
     a->block = (struct block){0};
-    if (block.kind != BLOCK_CALL || (block.has_input && !block.is_pending))
+    carrier_close(&a->carrier);
+    if (block.kind == BLOCK_TEXT)
+        return close_text(a, out);
+    if (block.kind != BLOCK_CALL)
         return ANSWER_OK;
+    bool is_custom = block.form == CALL_CUSTOM;
+    if (block.has_input && !block.is_pending)
+        return is_custom ? end_custom_input(a, block.number, out) : ANSWER_OK;
     /* A tool without arguments gets no JSON at all; clients parse what they get. */
-    struct piece json = {.s = STR("{}"), .is_escaped = block.has_input};
+    struct piece json = {.s = is_custom ? STR("") : STR("{}"), .is_escaped = block.has_input};
     if (a->input.len)
         json.s = buf_str(&a->input);
     if (!block.is_pending)
-        return add_arguments(a, block.number, json, out);
+        return add_all_arguments(a, block.number, block.form, json, out);
     a->open_call.arguments = json;
     return pending_add(&a->pending, &a->open_call) ? ANSWER_OK : ANSWER_TOO_LARGE;
 }
@@ -263,9 +391,10 @@ static enum answer_err release_pending(struct answer *a, struct buf *out)
 {
     for (const struct pending_node *node = a->pending.first; node; node = node->next) {
         unsigned number = a->calls;
+        enum call_form form = form_of(a, node->call.name);
         enum answer_err err = add_call(a, node->call.id, node->call.name, out);
         if (!err)
-            err = add_arguments(a, number, node->call.arguments, out);
+            err = add_all_arguments(a, number, form, node->call.arguments, out);
         if (err)
             return err;
     }
@@ -279,6 +408,17 @@ static enum answer_err add_refusal(struct answer *a, const struct answer_end *en
     struct part part = {.kind = PART_REFUSAL, .name = end->category};
     part.text.s = end->explanation.n ? end->explanation : STR(DEFAULT_REFUSAL);
     return emit(a, &part, out);
+}
+
+static enum answer_err add_carrier(struct answer *a, const struct answer_end *end, struct buf *out)
+{
+    if (end->reason == STOP_REFUSAL) /* what it said is to be forgotten */
+        return ANSWER_OK;
+    struct piece content = {.s = carrier_finish(&a->carrier)};
+    if (content.s.n == 0)
+        return ANSWER_OK;
+    return emit(a, &(struct part){.kind = PART_CARRIER, .index = a->reasonings, .text = content},
+                out);
 }
 
 static enum answer_err end_text(struct answer *a, struct buf *out)
@@ -299,9 +439,13 @@ enum answer_err answer_finish(struct answer *a, const struct answer_end *end, st
         err = release_pending(a, out);
     if (!err)
         err = add_refusal(a, end, out);
+    if (!err)
+        err = add_carrier(a, end, out);
     if (err)
         return err;
     const char *reason = finish_reason(end->reason, a->has_text, a->calls > 0);
+    if (a->params->is_function_call && strcmp(reason, "tool_calls") == 0)
+        reason = "function_call";
     if (a->whole) {
         struct completion_end whole_end = {.finish_reason = reason,
                                            .service_tier = end->service_tier,

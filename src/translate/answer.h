@@ -6,8 +6,11 @@
 #ifndef TRANSLATE_ANSWER_H
 #define TRANSLATE_ANSWER_H
 
+#include "translate/annotation.h"
+#include "translate/carrier.h"
 #include "translate/chunk.h"
 #include "translate/completion.h"
+#include "translate/custom_input.h"
 #include "translate/delta.h"
 #include "translate/fence.h"
 #include "translate/finish.h"
@@ -32,6 +35,7 @@ struct block {
     unsigned number; /* among reasoning blocks, or among tool calls as the client sees them */
     bool has_input;  /* a tool call's JSON came in pieces */
     bool is_pending; /* a tool call that is kept back, see pending.h */
+    enum call_form form;
 };
 
 struct answer {
@@ -47,7 +51,11 @@ struct answer {
     struct pending pending;
     struct pending_call open_call; /* the kept back call that is open; its strings are in `names` */
     struct buf names;
+    struct custom_input custom; /* of the open call, if it is of a custom tool */
+    struct buf custom_text;     /* what a piece of its JSON adds to its text */
     struct fence fence;
+    struct annotations annotations;
+    struct carrier carrier;
     struct buf unfenced; /* what a piece of text leaves behind the filter */
 };
 

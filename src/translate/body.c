@@ -4,41 +4,13 @@
  */
 #include <string.h>
 
-#include "translate/translation.h"
+#include "translate/block.h"
+#include "translate/tools.h"
 
 static void write_text_member(struct buf *b, const char *name, struct str text)
 {
     buf_printf(b, ",\"%s\":", name);
     json_write_string(b, text);
-}
-
-static void write_cache(struct buf *b, enum cache_ttl ttl)
-{
-    if (ttl == CACHE_NONE)
-        return;
-    buf_append_z(b, ",\"cache_control\":{\"type\":\"ephemeral\"");
-    if (ttl == CACHE_1H)
-        buf_append_z(b, ",\"ttl\":\"1h\"");
-    buf_append_char(b, '}');
-}
-
-static void write_block(struct buf *b, const struct block *block)
-{
-    buf_append_z(b, "{\"type\":\"text\",\"text\":");
-    json_write_text(b, block->text); /* from the document, or ours */
-    write_cache(b, block->cache);
-    buf_append_char(b, '}');
-}
-
-static void write_blocks(struct buf *b, const struct blocks *blocks)
-{
-    buf_append_char(b, '[');
-    for (const struct block *it = blocks->first; it; it = it->next) {
-        if (it != blocks->first)
-            buf_append_char(b, ',');
-        write_block(b, it);
-    }
-    buf_append_char(b, ']');
 }
 
 static void write_number(struct buf *b, const char *name, struct str number)
@@ -84,11 +56,12 @@ static void write_passed(struct buf *b, const struct translation *t)
 static void write_output_config(struct buf *b, const struct translation *t)
 {
     struct str schema = buf_str(&t->format.schema);
-    if (!t->is_effort_low && schema.n == 0)
+    const char *effort = reasoning_effort_word(t->thinking.effort);
+    if (!effort && schema.n == 0)
         return;
     buf_append_z(b, ",\"output_config\":{");
-    if (t->is_effort_low)
-        buf_append_z(b, schema.n ? "\"effort\":\"low\"," : "\"effort\":\"low\"");
+    if (effort)
+        buf_printf(b, "\"effort\":\"%s\"%s", effort, schema.n ? "," : "");
     if (schema.n) {
         buf_append_z(b, "\"format\":{\"type\":\"json_schema\",\"schema\":");
         buf_append_str(b, schema);
@@ -114,10 +87,9 @@ static void write_settings(struct buf *b, const struct translation *t)
     if (t->service_tier)
         write_text_member(b, "service_tier", str_of(t->service_tier));
     write_passed(b, t);
-    if (t->is_thinking_off)
-        buf_append_z(b, ",\"thinking\":{\"type\":\"disabled\"}");
+    reasoning_write(t, b);
     write_output_config(b, t);
-    write_cache(b, t->auto_cache);
+    cache_write(b, t->auto_cache);
 }
 
 static void write_turns(struct buf *b, const struct translation *t)
@@ -129,7 +101,7 @@ static void write_turns(struct buf *b, const struct translation *t)
         if (turn != t->turns)
             buf_append_char(b, ',');
         buf_printf(b, "{\"role\":\"%s\",\"content\":", roles[turn->role]);
-        write_blocks(b, &turn->blocks);
+        blocks_write(b, &turn->blocks);
         buf_append_char(b, '}');
     }
     buf_append_z(b, "]}");
@@ -141,9 +113,10 @@ bool body_write(struct translation *t)
     write_settings(b, t);
     if (t->format.instruction.n && !blocks_add(t, &t->system, t->format.instruction, CACHE_NONE))
         return false;
+    tools_write(t, b);
     if (t->system.first) {
         buf_append_z(b, ",\"system\":");
-        write_blocks(b, &t->system);
+        blocks_write(b, &t->system);
     }
     write_turns(b, t);
     if (!b->failed)

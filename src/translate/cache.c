@@ -55,6 +55,11 @@ bool cache_has_marker(yyjson_val *holder)
     return json_get(holder, "cache_control") || json_get(holder, "prompt_cache_breakpoint");
 }
 
+bool cache_is_marker(struct str name)
+{
+    return str_eq(name, STR("cache_control")) || str_eq(name, STR("prompt_cache_breakpoint"));
+}
+
 bool cache_read_marker(struct translation *t, const char *path, yyjson_val *holder,
                        enum cache_ttl *ret)
 {
@@ -127,12 +132,18 @@ bool cache_read_key(struct translation *t, const char *name, yyjson_val *v)
 
 /* Walks the blocks of the prompt in the order in which the upstream reads them. */
 struct walk {
+    const struct translation *t;
     const struct turn *turn; /* the next one */
     struct block *block;
+    bool is_past_tools;
 };
 
 static struct block *walk_next(struct walk *w)
 {
+    if (!w->block && !w->is_past_tools) {
+        w->block = w->t->system.first;
+        w->is_past_tools = true;
+    }
     while (!w->block && w->turn) {
         w->block = w->turn->blocks.first;
         w->turn = w->turn->next;
@@ -145,7 +156,7 @@ static struct block *walk_next(struct walk *w)
 
 static struct walk walk_start(const struct translation *t)
 {
-    return (struct walk){t->turns, t->system.first};
+    return (struct walk){.t = t, .turn = t->turns, .block = t->tool_markers.first};
 }
 
 /*

@@ -1,5 +1,5 @@
 /*
- * Refusals and losses, worded once; type checks; lists of text blocks.
+ * Refusals and losses, worded once; type checks; lists of blocks.
  */
 #include <stdio.h>
 #include <string.h>
@@ -51,15 +51,32 @@ bool refuse_memory(struct translation *t)
     return false;
 }
 
-const char *path_of(struct translation *t, const char *format, ...)
+static const char *keep_path(struct translation *t, const char *format, va_list args)
 {
     char text[sizeof(t->err->param) * 2];
-    va_list args;
-    va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
     struct str path = arena_strdup(t->arena, utf8_cut(str_of(text), sizeof(t->err->param) - 1));
     return path.p ? path.p : "";
+}
+
+const char *path_of(struct translation *t, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    const char *path = keep_path(t, format, args);
+    va_end(args);
+    return path;
+}
+
+const char *repair_path(struct translation *t, const char *format, ...)
+{
+    if (!t->policy->strict)
+        return "";
+    va_list args;
+    va_start(args, format);
+    const char *path = keep_path(t, format, args);
+    va_end(args);
+    return path;
 }
 
 bool ignore_at(struct translation *t, const char *path, struct str name)
@@ -105,15 +122,31 @@ bool modify_param(struct translation *t, const char *code, const char *param, co
     return report_add_own(t->arena, &t->report.modified, str_of(what)) || refuse_memory(t);
 }
 
-bool blocks_add(struct translation *t, struct blocks *to, struct str text, enum cache_ttl cache)
+bool repair(struct translation *t, const char *what, const char *path)
+{
+    return modify_param(t, "invalid_value", path, "messages(%s)", what);
+}
+
+struct block *blocks_add_kind(struct translation *t, struct blocks *to, enum block_kind kind)
 {
     struct block *b = arena_alloc(t->arena, sizeof(*b));
-    if (!b)
-        return refuse_memory(t);
-    b->text = text;
-    b->cache = cache;
+    if (!b) {
+        refuse_memory(t);
+        return NULL;
+    }
+    b->kind = kind;
     struct blocks one = {b, b};
     blocks_move(to, &one);
+    return b;
+}
+
+bool blocks_add(struct translation *t, struct blocks *to, struct str text, enum cache_ttl cache)
+{
+    struct block *b = blocks_add_kind(t, to, BLOCK_TEXT);
+    if (!b)
+        return false;
+    b->text = text;
+    b->cache = cache;
     return true;
 }
 

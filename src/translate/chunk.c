@@ -4,6 +4,7 @@
  */
 #include "translate/chunk.h"
 
+#include "translate/carrier.h"
 #include "translate/usage.h"
 #include "json/json.h"
 
@@ -63,26 +64,67 @@ static void write_member(struct buf *out, struct str opening, struct piece text)
 /* One entry of reasoning_details; clients join those of the same index. */
 static void write_detail(const struct part *part, struct str opening, struct buf *out)
 {
+    bool is_carrier = part->kind == PART_CARRIER;
     buf_append_str(out, STR("\"reasoning_details\":[{\"type\":\"reasoning."));
     write_member(out, opening, part->text);
-    buf_printf(out, ",\"index\":%u,\"format\":\"" PART_REASONING_FORMAT "\"}]", part->index);
+    buf_printf(out, ",\"index\":%u,\"format\":\"%s\"}]", part->index,
+               is_carrier ? CARRIER_FORMAT : PART_REASONING_FORMAT);
+}
+
+/* {"name":"f","arguments":"": the texts of a call, the second one open. */
+static void write_named(const struct part *part, struct buf *out)
+{
+    buf_append_str(out, STR("{\"name\":"));
+    json_write_string(out, part->name);
+    buf_printf(out, ",\"%s\":\"\"}", part_call_words[part->form].arguments);
 }
 
 static void write_call(const struct part *part, struct buf *out)
 {
+    const char *type = part_call_words[part->form].type;
+    if (part->form == CALL_FUNCTION) {
+        buf_append_str(out, STR("\"function_call\":"));
+        write_named(part, out);
+        return;
+    }
     buf_printf(out, "\"tool_calls\":[{\"index\":%u,\"id\":", part->index);
     json_write_string(out, part->id);
-    buf_append_str(out, STR(",\"type\":\"function\",\"function\":{\"name\":"));
-    json_write_string(out, part->name);
-    buf_append_str(out, STR(",\"arguments\":\"\"}}]"));
+    buf_printf(out, ",\"type\":\"%s\",\"%s\":", type, type);
+    write_named(part, out);
+    buf_append_str(out, STR("}]"));
 }
 
 /* Only the index: the OpenAI SDK refuses a call whose identity is said twice. */
 static void write_arguments(const struct part *part, struct buf *out)
 {
-    buf_printf(out, "\"tool_calls\":[{\"index\":%u,\"function\":{", part->index);
-    write_member(out, STR("\"arguments\":\""), part->text);
+    switch (part->form) {
+    case CALL_FUNCTION:
+        write_member(out, STR("\"function_call\":{\"arguments\":\""), part->text);
+        buf_append_char(out, '}');
+        return;
+    case CALL_CUSTOM:
+        buf_printf(out, "\"tool_calls\":[{\"index\":%u,\"custom\":{", part->index);
+        write_member(out, STR("\"input\":\""), part->text);
+        break;
+    case CALL_TOOL:
+        buf_printf(out, "\"tool_calls\":[{\"index\":%u,\"function\":{", part->index);
+        write_member(out, STR("\"arguments\":\""), part->text);
+        break;
+    }
     buf_append_str(out, STR("}}]"));
+}
+
+/* Behind the text of the block that they belong to. */
+static void write_citations(const struct part *part, struct buf *out)
+{
+    if (part->text.s.n) {
+        buf_append_str(out, STR("\"annotations\":["));
+        buf_append_str(out, part->text.s);
+        buf_append_str(out, STR("],"));
+    }
+    buf_append_str(out, STR("\"citations\":["));
+    buf_append_str(out, part->name);
+    buf_append_char(out, ']');
 }
 
 static void write_refusal(const struct part *part, struct buf *out)
@@ -110,6 +152,7 @@ void chunk_write_part(const struct chunk *c, const struct part *part, struct buf
         write_detail(part, STR("text\",\"signature\":\""), out);
         break;
     case PART_ENCRYPTED:
+    case PART_CARRIER:
         write_detail(part, STR("encrypted\",\"data\":\""), out);
         break;
     case PART_CALL:
@@ -117,6 +160,9 @@ void chunk_write_part(const struct chunk *c, const struct part *part, struct buf
         break;
     case PART_ARGUMENTS:
         write_arguments(part, out);
+        break;
+    case PART_CITATIONS:
+        write_citations(part, out);
         break;
     case PART_REFUSAL:
         write_refusal(part, out);

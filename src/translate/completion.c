@@ -6,19 +6,23 @@
 
 #include <stdlib.h>
 
+#include "translate/carrier.h"
 #include "translate/usage.h"
 #include "json/json.h"
 
 struct completion {
-    struct buf head;      /* from '{' up to the value of "choices" */
-    struct buf content;   /* between the quotes */
-    struct buf refusal;   /* members of the message */
-    struct buf reasoning; /* between the quotes */
-    struct buf details;   /* elements of reasoning_details */
-    struct buf signature; /* of the open element, between the quotes */
-    struct buf calls;     /* elements of tool_calls */
-    bool is_detail_open;  /* the last element of `details` stands inside its text */
-    bool is_call_open;    /* the last element of `calls` stands inside its arguments */
+    struct buf head;                   /* from '{' up to the value of "choices" */
+    struct buf content;                /* between the quotes */
+    struct buf refusal;                /* members of the message */
+    struct buf reasoning;              /* between the quotes */
+    struct buf details;                /* elements of reasoning_details */
+    struct buf signature;              /* of the open element, between the quotes */
+    struct buf calls;                  /* elements of tool_calls, or function_call */
+    struct buf annotations, citations; /* elements of the two */
+    bool is_detail_open;               /* the last element of `details` stands inside its text */
+    bool is_detail_carrier;            /* and is the copy of the content */
+    bool is_call_open;                 /* the last element of `calls` stands inside its arguments */
+    bool is_function_call;             /* `calls` is one legacy function_call */
     unsigned detail_index;
 };
 
@@ -27,8 +31,8 @@ struct completion *completion_create(void)
     struct completion *c = calloc(1, sizeof(*c));
     if (!c)
         return NULL;
-    struct buf *bufs[] = {&c->head,    &c->content,   &c->refusal, &c->reasoning,
-                          &c->details, &c->signature, &c->calls};
+    struct buf *bufs[] = {&c->head,      &c->content, &c->refusal,     &c->reasoning, &c->details,
+                          &c->signature, &c->calls,   &c->annotations, &c->citations};
     for (size_t i = 0; i < PX_ARRAY_LEN(bufs); i++)
         buf_init(bufs[i], COMPLETION_BYTES_MAX);
     return c;
@@ -45,13 +49,16 @@ void completion_destroy(struct completion *c)
     buf_done(&c->details);
     buf_done(&c->signature);
     buf_done(&c->calls);
+    buf_done(&c->annotations);
+    buf_done(&c->citations);
     free(c);
 }
 
 static bool is_within_limit(const struct completion *c)
 {
-    const struct buf *bufs[] = {&c->head,    &c->content,   &c->refusal, &c->reasoning,
-                                &c->details, &c->signature, &c->calls};
+    const struct buf *bufs[] = {&c->head,      &c->content,     &c->refusal,
+                                &c->reasoning, &c->details,     &c->signature,
+                                &c->calls,     &c->annotations, &c->citations};
     size_t bytes = 0;
     for (size_t i = 0; i < PX_ARRAY_LEN(bufs); i++) {
         if (bufs[i]->failed)
@@ -77,8 +84,9 @@ static void close_detail(struct completion *c)
         buf_append_str(&c->details, buf_str(&c->signature));
         buf_append_char(&c->details, '"');
     }
-    buf_printf(&c->details, ",\"index\":%u,\"format\":\"" PART_REASONING_FORMAT "\"}",
-               c->detail_index);
+    buf_printf(&c->details, ",\"index\":%u,\"format\":\"%s\"}", c->detail_index,
+               c->is_detail_carrier ? CARRIER_FORMAT : PART_REASONING_FORMAT);
+    c->is_detail_carrier = false;
     buf_reset(&c->signature);
 }
 
@@ -97,19 +105,24 @@ static void open_detail(struct completion *c, unsigned index, const char *openin
 static void close_call(struct completion *c)
 {
     if (c->is_call_open)
-        buf_append_z(&c->calls, "\"}}");
+        buf_append_z(&c->calls, c->is_function_call ? "\"}" : "\"}}");
     c->is_call_open = false;
 }
 
 static void open_call(struct completion *c, const struct part *part)
 {
+    const struct part_call_words *words = &part_call_words[part->form];
     close_call(c);
-    buf_append_z(&c->calls, c->calls.len ? ",{\"id\":" : "{\"id\":");
-    json_write_string(&c->calls, part->id);
-    buf_append_z(&c->calls, ",\"type\":\"function\",\"function\":{\"name\":");
-    json_write_string(&c->calls, part->name);
-    buf_append_z(&c->calls, ",\"arguments\":\"");
     c->is_call_open = true;
+    c->is_function_call = part->form == CALL_FUNCTION;
+    if (!c->is_function_call) {
+        buf_append_z(&c->calls, c->calls.len ? ",{\"id\":" : "{\"id\":");
+        json_write_string(&c->calls, part->id);
+        buf_printf(&c->calls, ",\"type\":\"%s\",\"%s\":", words->type, words->type);
+    }
+    buf_append_z(&c->calls, "{\"name\":");
+    json_write_string(&c->calls, part->name);
+    buf_printf(&c->calls, ",\"%s\":\"", words->arguments);
 }
 
 static void set_refusal(struct completion *c, const struct part *part)
@@ -122,6 +135,13 @@ static void set_refusal(struct completion *c, const struct part *part)
         buf_append_z(&c->refusal, ",\"refusal_category\":");
         json_write_string(&c->refusal, part->name);
     }
+}
+
+static void add_elements(struct buf *to, struct str elements)
+{
+    if (elements.n && to->len)
+        buf_append_char(to, ',');
+    buf_append_str(to, elements);
 }
 
 bool completion_add(struct completion *c, const struct part *part)
@@ -146,17 +166,35 @@ bool completion_add(struct completion *c, const struct part *part)
         open_detail(c, part->index, "encrypted\",\"data\":\"");
         piece_write(&c->details, part->text);
         break;
+    case PART_CARRIER:
+        open_detail(c, part->index, "encrypted\",\"data\":\"");
+        c->is_detail_carrier = true;
+        piece_write(&c->details, part->text);
+        break;
     case PART_CALL:
         open_call(c, part);
         break;
     case PART_ARGUMENTS:
         piece_write(&c->calls, part->text);
         break;
+    case PART_CITATIONS:
+        add_elements(&c->annotations, part->text.s);
+        add_elements(&c->citations, part->name);
+        break;
     case PART_REFUSAL:
         set_refusal(c, part);
         break;
     }
     return is_within_limit(c);
+}
+
+static void write_elements(const char *name, const struct buf *elements, struct buf *out)
+{
+    if (elements->len == 0)
+        return;
+    buf_printf(out, ",\"%s\":[", name);
+    buf_append_str(out, buf_str(elements));
+    buf_append_char(out, ']');
 }
 
 static void write_message(const struct completion *c, bool is_refused, struct buf *out)
@@ -177,15 +215,15 @@ static void write_message(const struct completion *c, bool is_refused, struct bu
         buf_append_str(out, buf_str(&c->reasoning));
         buf_append_char(out, '"');
     }
-    if (c->details.len) {
-        buf_append_z(out, ",\"reasoning_details\":[");
-        buf_append_str(out, buf_str(&c->details));
-        buf_append_char(out, ']');
+    write_elements("reasoning_details", &c->details, out);
+    if (!is_refused) {
+        write_elements("annotations", &c->annotations, out);
+        write_elements("citations", &c->citations, out);
     }
     if (has_calls) {
-        buf_append_z(out, ",\"tool_calls\":[");
+        buf_append_z(out, c->is_function_call ? ",\"function_call\":" : ",\"tool_calls\":[");
         buf_append_str(out, buf_str(&c->calls));
-        buf_append_char(out, ']');
+        buf_append_z(out, c->is_function_call ? "" : "]");
     }
     buf_append_char(out, '}');
 }

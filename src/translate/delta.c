@@ -120,5 +120,9 @@ bool delta_read(yyjson_val *event, struct delta *ret)
         ret->text.s = json_str(text);
         return !text || yyjson_is_str(text);
     }
+    if (str_eq(type, STR("citations_delta"))) {
+        ret->kind = DELTA_CITATION;
+        ret->citation = json_get(delta, "citation");
+    }
     return true;
 }

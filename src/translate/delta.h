@@ -16,13 +16,15 @@ enum delta_kind {
     DELTA_INPUT, /* a fragment of a tool call's JSON */
     DELTA_THINKING,
     DELTA_SIGNATURE,
-    DELTA_OTHER /* of no meaning here: citations, and types that did not exist yet */
+    DELTA_CITATION,
+    DELTA_OTHER /* of no meaning here: types that did not exist yet */
 };
 
 struct delta {
     enum delta_kind kind;
     int64_t index; /* of the block in the upstream's answer; -1 when it is not said */
     struct piece text;
+    yyjson_val *citation; /* of DELTA_CITATION */
 };
 
 /*

@@ -43,40 +43,10 @@ static bool read_refused_object(struct translation *t, const char *name, yyjson_
     return yyjson_obj_size(v) == 0 || read_refused(t, name, v);
 }
 
-static bool read_refused_switch(struct translation *t, const char *name, yyjson_val *v)
-{
-    bool is_on;
-    if (!want_bool(t, name, v, &is_on))
-        return false;
-    return !is_on || read_refused(t, name, v);
-}
-
-static bool read_harmless_switch(struct translation *t, const char *name, yyjson_val *v)
+static bool read_switch(struct translation *t, const char *name, yyjson_val *v)
 {
     bool is_on;
     return want_bool(t, name, v, &is_on);
-}
-
-/* tool_choice and function_call: "none" and "auto" say nothing where there is nothing to call. */
-static bool read_choice_without_tools(struct translation *t, const char *name, yyjson_val *v)
-{
-    struct str word = json_str(yyjson_is_obj(v) ? json_get(v, "type") : v);
-    if (str_eq(word, STR("none")) || str_eq(word, STR("auto")))
-        return true;
-    return refuse(t, "invalid_value", name,
-                  "Invalid value for '%s': it is only allowed when 'tools' are specified.", name);
-}
-
-static bool read_reasoning_effort(struct translation *t, const char *name, yyjson_val *v)
-{
-    static const char *const words[] = {"none", "minimal", "low", "medium", "high", "xhigh", "max"};
-    struct str word;
-    if (!want_string(t, name, v, &word))
-        return false;
-    for (size_t i = 0; i < PX_ARRAY_LEN(words); i++)
-        if (str_eq(word, str_of(words[i])))
-            return read_refused(t, name, v);
-    return refuse_value(t, name, "one of none, minimal, low, medium, high, xhigh, max");
 }
 
 static bool read_ignored(struct translation *t, const char *name, yyjson_val *v)
@@ -277,7 +247,7 @@ static bool is_beta_name(struct str s)
     return s.n > 0 && s.n <= BETA_BYTES_MAX;
 }
 
-static bool add_beta(struct translation *t, const char *path, struct str name)
+bool fields_add_beta(struct translation *t, const char *path, struct str name)
 {
     if (!is_beta_name(name)) /* it goes into a header */
         return refuse_value(t, path, "the name of a beta feature");
@@ -297,7 +267,7 @@ static bool read_betas(struct translation *t, const char *name, yyjson_val *v)
     if (yyjson_is_str(v)) {
         struct str rest = json_str(v), part;
         while (str_split(&rest, ',', &part))
-            if (!add_beta(t, name, str_trim(part)))
+            if (!fields_add_beta(t, name, str_trim(part)))
                 return false;
         return true;
     }
@@ -309,7 +279,7 @@ static bool read_betas(struct translation *t, const char *name, yyjson_val *v)
     {
         const char *path = path_of(t, "anthropic_beta[%zu]", i);
         struct str beta;
-        if (!want_string(t, path, item, &beta) || !add_beta(t, path, beta))
+        if (!want_string(t, path, item, &beta) || !fields_add_beta(t, path, beta))
             return false;
     }
     return true;
@@ -333,14 +303,14 @@ static bool read_speed(struct translation *t, const char *name, yyjson_val *v)
         return false;
     if (!str_eq(word, STR("fast")) && !str_eq(word, STR("standard")))
         return refuse_value(t, name, "one of standard, fast");
-    return add_beta(t, name, STR(FAST_BETA));
+    return fields_add_beta(t, name, STR(FAST_BETA));
 }
 
 static bool read_fallbacks(struct translation *t, const char *name, yyjson_val *v)
 {
     if (!yyjson_is_str(v) && !yyjson_is_arr(v))
         return refuse_type(t, name, "an array or \"default\"", v);
-    return add_beta(t, name, STR(FALLBACK_BETA));
+    return fields_add_beta(t, name, STR(FALLBACK_BETA));
 }
 
 static const struct {

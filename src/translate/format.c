@@ -139,16 +139,42 @@ static bool read_json_schema(struct translation *t, yyjson_val *v)
         return result.why ? fall_back(t, &w, result.why) : refuse_memory(t);
     }
     t->out->is_structured = true;
+    t->format.optionals = result.optionals;
+    t->format.unions = result.unions;
     return !result.is_weakened ||
            modify_param(t, "unsupported_value", "response_format.json_schema.schema",
                         "response_format(constraints->description)");
+}
+
+/* Anthropic's own form, whose schema is what the upstream takes already. */
+static bool read_output_format(struct translation *t, yyjson_val *v)
+{
+    static const char *const known[] = {"type", "schema"};
+    yyjson_val *schema = json_get(v, "schema");
+    if (!want_object(t, "output_config.format", v))
+        return false;
+    if (!str_eq(json_str(json_get(v, "type")), STR("json_schema")))
+        return refuse(t, "invalid_value", "output_config.format.type",
+                      "Invalid value for 'output_config.format.type': expected \"json_schema\".");
+    if (!schema)
+        return refuse_missing(t, "output_config.format.schema");
+    if (!want_object(t, "output_config.format.schema", schema) ||
+        !report_others(t, v, "output_config.format", known, PX_ARRAY_LEN(known)))
+        return false;
+    if (!t->model.takes_structured_outputs)
+        return ignore_param(t, STR("output_config.format"));
+    t->out->is_structured = true;
+    return json_write_value(&t->format.schema, schema) || refuse_memory(t);
 }
 
 bool format_read(struct translation *t)
 {
     static const char *const known[] = {"type", "json_schema"};
     yyjson_val *v = t->field[FIELD_response_format];
+    yyjson_val *own = json_get(t->field[FIELD_output_config], "format");
     struct str type;
+    if (own)
+        return (!v || ignore_param(t, STR("response_format"))) && read_output_format(t, own);
     if (!v)
         return true;
     if (!want_object(t, "response_format", v))

@@ -20,6 +20,8 @@ static int64_t default_limit(const struct translation *t)
         return t->model.max_output_tokens;
     if (p->max_tokens_is_set || !p->thinking_reserve)
         return p->max_tokens;
+    if (t->thinking.type == THINKING_ENABLED)
+        return p->max_tokens + t->thinking.budget;
     return p->max_tokens + reserve_of(t->thinking_effort);
 }
 
@@ -52,6 +54,8 @@ static bool clamp(struct translation *t, const char *name, int64_t *limit)
 
 bool max_tokens_settle(struct translation *t)
 {
+    const struct tr_policy *p = t->policy;
+    bool is_reserved = p->max_tokens != 0 && !p->max_tokens_is_set && p->thinking_reserve;
     int64_t limit = 0;
     yyjson_val *old = t->field[FIELD_max_tokens], *new = t->field[FIELD_max_completion_tokens];
     if (old && (!read_limit(t, "max_tokens", old, &limit)))
@@ -61,11 +65,14 @@ bool max_tokens_settle(struct translation *t)
     if (old || new) {
         if (!clamp(t, new ? "max_completion_tokens" : "max_tokens", &limit))
             return false;
+        is_reserved = false;
     } else {
         limit = default_limit(t);
-        if (limit > t->model.max_output_tokens)
+        if (limit > t->model.max_output_tokens) {
             limit = t->model.max_output_tokens;
+            is_reserved = false;
+        }
     }
     t->out->max_tokens = limit;
-    return true;
+    return reasoning_fit_budget(t, limit, is_reserved);
 }

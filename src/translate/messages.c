@@ -6,7 +6,10 @@
  */
 #include "translate/content.h"
 #include "translate/fields.h"
+#include "translate/media.h"
+#include "translate/replay.h"
 #include "translate/text.h"
+#include "translate/tool_history.h"
 
 #define MESSAGES_MAX  100000 /* the upstream's limit */
 #define CONTINUE_TEXT "Continue from exactly where the previous message stopped."
@@ -21,6 +24,35 @@ struct reading {
     struct blocks last_lead;  /* the last message before the conversation, by itself */
     struct blocks other_lead; /* the ones before that */
 };
+
+/*
+ * A turn's blocks as they come, but texts in front of its tool calls: behind one, they make it
+ * count as unanswered.
+ */
+static bool append(struct translation *t, struct turn *turn, struct blocks *from)
+{
+    while (from->first) {
+        struct block *b = from->first;
+        from->first = b->next;
+        b->next = NULL;
+        if (b->kind == BLOCK_TEXT && turn->has_call) {
+            struct block **at = turn->before_call ? &turn->before_call->next : &turn->blocks.first;
+            b->next = *at;
+            *at = turn->before_call = b;
+            if (!repair(t, "text before tool_use", "messages"))
+                return false;
+            continue;
+        }
+        if (b->kind == BLOCK_TOOL_USE && !turn->has_call) {
+            turn->has_call = true;
+            turn->before_call = turn->blocks.last;
+        }
+        struct blocks one = {b, b};
+        blocks_move(&turn->blocks, &one);
+    }
+    *from = (struct blocks){0};
+    return true;
+}
 
 static bool add_turn(struct translation *t, enum turn_role role, struct blocks *blocks)
 {
@@ -38,8 +70,23 @@ static bool add_turn(struct translation *t, enum turn_role role, struct blocks *
             t->turns = turn;
         t->last_turn = turn;
     }
-    blocks_move(&turn->blocks, blocks);
-    return true;
+    return append(t, turn, blocks);
+}
+
+/* The results of tools come first in a user turn. */
+static bool add_user_turn(struct translation *t, struct reading *r)
+{
+    struct blocks blocks = {0};
+    if (!tool_history_settle(t, &blocks))
+        return false;
+    blocks_move(&blocks, &r->user);
+    return add_turn(t, TURN_USER, &blocks);
+}
+
+/* Whether anyone but the system spoke since the assistant. */
+static bool has_user_turn(const struct translation *t, const struct reading *r)
+{
+    return r->user.first || tool_history_has_results(t);
 }
 
 /* The conversation has begun: what came before it is the system prompt. */
@@ -56,14 +103,13 @@ static void close_lead(struct translation *t, struct reading *r)
  */
 static bool close_group(struct translation *t, struct reading *r)
 {
-    if (!t->model.takes_system_role) {
+    if (!t->model.takes_system_role)
         blocks_move(&t->system, &r->system);
-        return add_turn(t, TURN_USER, &r->user);
-    }
-    blocks_move(&r->carried, &r->system);
-    if (!r->user.first)
+    else
+        blocks_move(&r->carried, &r->system);
+    if (!has_user_turn(t, r))
         return true;
-    return add_turn(t, TURN_USER, &r->user) && add_turn(t, TURN_SYSTEM, &r->carried);
+    return add_user_turn(t, r) && add_turn(t, TURN_SYSTEM, &r->carried);
 }
 
 /* Where nobody but the system spoke last, its texts are what the model is to answer. */
@@ -73,14 +119,19 @@ static bool system_as_user(struct translation *t, struct reading *r)
         return false;
     blocks_move(&r->user, &r->carried);
     blocks_move(&r->user, &r->system);
-    return add_turn(t, TURN_USER, &r->user);
+    return add_user_turn(t, r);
 }
 
 /* The conversation ends with the assistant: the model continues, or is asked to. */
 static bool settle_trailing(struct translation *t, struct reading *r)
 {
-    if (t->model.takes_prefill && !t->out->is_structured) {
-        struct block *last = t->last_turn->blocks.last;
+    struct block *last = t->last_turn->blocks.last;
+    if (tool_history_is_open(t))
+        return refuse(t, "invalid_value", "messages",
+                      "An assistant message with 'tool_calls' must be followed by tool messages "
+                      "responding to each 'tool_call_id'.");
+    if (t->model.takes_prefill && !t->out->is_structured && !reasoning_is_on(t) &&
+        last->kind == BLOCK_TEXT) {
         last->text = text_trim_end(last->text); /* the upstream refuses white space there */
         t->is_prefill = true;
         return true;
@@ -94,7 +145,7 @@ static bool settle_trailing(struct translation *t, struct reading *r)
 
 static bool settle_end(struct translation *t, struct reading *r)
 {
-    if (r->user.first)
+    if (has_user_turn(t, r))
         return close_group(t, r);
     if (r->system.first) {
         close_lead(t, r); /* nobody did, where every user message was blank */
@@ -124,61 +175,65 @@ static bool read_marker(struct translation *t, size_t index, yyjson_val *message
         return true;
     if (!cache_read_marker(t, path_of(t, "messages[%zu]", index), message, &cache))
         return false;
-    if (cache != CACHE_NONE && blocks->last)
+    if (cache != CACHE_NONE && blocks->last && block_takes_marker(blocks->last))
         blocks->last->cache = cache;
     return true;
 }
 
+#define BY(role)     (1u << (role))
+#define BY_ASSISTANT BY(ROLE_ASSISTANT)
+#define BY_TOOL      (BY(ROLE_TOOL) | BY(ROLE_FUNCTION))
+#define BY_ANYONE    (~0u)
+
+enum role { ROLE_SYSTEM, ROLE_DEVELOPER, ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL, ROLE_FUNCTION };
+
 /* What is read, and what clients echo from earlier answers though it says nothing. */
-static bool is_known_member(struct str key)
+static const struct {
+    const char *name;
+    unsigned roles;
+} members[] = {
+    {"role", BY_ANYONE},
+    {"content", BY_ANYONE},
+    {"cache_control", BY_ANYONE},
+    {"prompt_cache_breakpoint", BY_ANYONE},
+    {"refusal", BY_ANYONE},
+    {"audio", BY_ANYONE},
+    {"tool_calls", BY_ANYONE},
+    {"function_call", BY_ANYONE},
+    {"annotations", BY_ANYONE},
+    {"logprobs", BY_ANYONE},
+    {"phase", BY_ANYONE},
+    {"reasoning", BY_ANYONE},
+    {"reasoning_content", BY_ANYONE},
+    {"reasoning_details", BY_ASSISTANT},
+    {"thinking_blocks", BY_ASSISTANT},
+    {"content_blocks", BY_ASSISTANT},
+    {"name", BY_TOOL}, /* the call has it too */
+    {"tool_call_id", BY_TOOL},
+    {"is_error", BY_TOOL},
+};
+
+static bool is_known_member(enum role role, struct str key)
 {
-    static const char *const names[] = {"role",
-                                        "content",
-                                        "refusal",
-                                        "audio",
-                                        "tool_calls",
-                                        "function_call",
-                                        "cache_control",
-                                        "prompt_cache_breakpoint",
-                                        "annotations",
-                                        "logprobs",
-                                        "phase",
-                                        "reasoning",
-                                        "reasoning_content"};
-    for (size_t i = 0; i < PX_ARRAY_LEN(names); i++)
-        if (str_eq(key, str_of(names[i])))
-            return true;
+    for (size_t i = 0; i < PX_ARRAY_LEN(members); i++)
+        if (str_eq(key, str_of(members[i].name)))
+            return members[i].roles & BY(role);
     return false;
 }
 
 /* Lists the members that are not read. */
-static bool report_members(struct translation *t, size_t index, yyjson_val *message)
+static bool report_members(struct translation *t, size_t index, enum role role, yyjson_val *message)
 {
     size_t i, max;
     yyjson_val *key, *v;
     yyjson_obj_foreach(message, i, max, key, v)
     {
         struct str name = json_str(key);
-        if (yyjson_is_null(v) || is_known_member(name))
+        if (yyjson_is_null(v) || is_known_member(role, name))
             continue;
-        const char *path = t->policy->strict ? path_of(t, "messages[%zu]", index) : "";
+        const char *path = repair_path(t, "messages[%zu]", index);
         if (!ignore_member(t, "messages", path, name))
             return false;
-    }
-    return true;
-}
-
-/* tool_calls: null and [] are what answers without calls hold. */
-static bool refuse_calls(struct translation *t, size_t index, yyjson_val *message)
-{
-    static const char *const names[] = {"tool_calls", "function_call"};
-    for (size_t i = 0; i < PX_ARRAY_LEN(names); i++) {
-        yyjson_val *v = json_get(message, names[i]);
-        if (!v || (yyjson_is_arr(v) && yyjson_arr_size(v) == 0))
-            continue;
-        const char *path = path_of(t, "messages[%zu].%s", index, names[i]);
-        return refuse(t, "unsupported_parameter", path,
-                      "Unsupported parameter: '%s' is not supported by this server.", path);
     }
     return true;
 }
@@ -217,17 +272,30 @@ static bool read_user(struct translation *t, struct reading *r, size_t index, yy
     return true;
 }
 
+/* What an assistant message holds, in the upstream's order: thinking, texts, then calls. */
+static bool gather_assistant(struct translation *t, size_t index, yyjson_val *message,
+                             struct blocks *ret)
+{
+    bool is_whole;
+    if (!replay_read_content(t, index, message, ret, &is_whole))
+        return false;
+    if (is_whole)
+        return true;
+    if (!replay_read(t, index, message, ret) ||
+        !content_read(t, index, SPEAKER_ASSISTANT, json_get(message, "content"), ret))
+        return false;
+    struct str refusal = json_str(json_get(message, "refusal"));
+    if (!ret->first && !text_is_blank(refusal) && !blocks_add(t, ret, refusal, CACHE_NONE))
+        return false;
+    return tool_history_read_calls(t, index, message, ret);
+}
+
+/* Where no user spoke since the assistant did, the message goes on with its turn. */
 static bool read_assistant(struct translation *t, struct reading *r, size_t index,
                            yyjson_val *message)
 {
     struct blocks blocks = {0};
-    if (!refuse_calls(t, index, message) ||
-        !content_read(t, index, SPEAKER_ASSISTANT, json_get(message, "content"), &blocks))
-        return false;
-    struct str refusal = json_str(json_get(message, "refusal"));
-    if (!blocks.first && !text_is_blank(refusal) && !blocks_add(t, &blocks, refusal, CACHE_NONE))
-        return false;
-    if (!read_marker(t, index, message, &blocks))
+    if (!gather_assistant(t, index, message, &blocks) || !read_marker(t, index, message, &blocks))
         return false;
     if (!blocks.first && json_get(message, "audio")) {
         const char *path = path_of(t, "messages[%zu].audio", index);
@@ -240,25 +308,37 @@ static bool read_assistant(struct translation *t, struct reading *r, size_t inde
     r->last_index = index;
     t->has_assistant = true;
     close_lead(t, r);
-    return close_group(t, r) && add_turn(t, TURN_ASSISTANT, &blocks);
+    return close_group(t, r) && tool_history_open(t, &blocks) &&
+           add_turn(t, TURN_ASSISTANT, &blocks);
 }
 
-static bool refuse_role(struct translation *t, struct reading *r, size_t index, yyjson_val *message)
+static bool read_result(struct translation *t, struct reading *r, size_t index, yyjson_val *message,
+                        bool is_function)
 {
-    (void)r;
-    const char *path = path_of(t, "messages[%zu].role", index);
-    struct str role = json_str(json_get(message, "role"));
-    return refuse(t, "unsupported_value", path,
-                  "Unsupported value: '%s' is \"%.*s\", which this server does not support.", path,
-                  STR_ARG(role));
+    r->last_index = index;
+    t->has_assistant = true;
+    close_lead(t, r);
+    return tool_history_read_result(t, index, message, is_function, &r->user);
+}
+
+static bool read_tool(struct translation *t, struct reading *r, size_t index, yyjson_val *message)
+{
+    return read_result(t, r, index, message, false);
+}
+
+static bool read_function(struct translation *t, struct reading *r, size_t index,
+                          yyjson_val *message)
+{
+    return read_result(t, r, index, message, true);
 }
 
 static const struct {
     const char *name;
     bool (*read)(struct translation *t, struct reading *r, size_t index, yyjson_val *message);
 } roles[] = {
-    {"system", read_system},       {"developer", read_system}, {"user", read_user},
-    {"assistant", read_assistant}, {"tool", refuse_role},      {"function", refuse_role},
+    [ROLE_SYSTEM] = {"system", read_system}, [ROLE_DEVELOPER] = {"developer", read_system},
+    [ROLE_USER] = {"user", read_user},       [ROLE_ASSISTANT] = {"assistant", read_assistant},
+    [ROLE_TOOL] = {"tool", read_tool},       [ROLE_FUNCTION] = {"function", read_function},
 };
 
 static bool read_message(struct translation *t, struct reading *r, size_t index, yyjson_val *v)
@@ -272,7 +352,7 @@ static bool read_message(struct translation *t, struct reading *r, size_t index,
         return refuse_type(t, path_of(t, "messages[%zu].role", index), "a string", role);
     for (size_t i = 0; i < PX_ARRAY_LEN(roles); i++)
         if (str_eq(json_str(role), str_of(roles[i].name)))
-            return report_members(t, index, v) && roles[i].read(t, r, index, v);
+            return report_members(t, index, (enum role)i, v) && roles[i].read(t, r, index, v);
     return refuse(t, "invalid_value", path_of(t, "messages[%zu].role", index),
                   "Invalid value: '%.*s'. Supported values are: 'system', 'developer', 'user', "
                   "'assistant', 'tool' and 'function'.",
@@ -303,5 +383,5 @@ bool messages_read(struct translation *t)
         if (!read_message(t, &r, i, v))
             return false;
     }
-    return settle_end(t, &r);
+    return settle_end(t, &r) && media_settle(t);
 }

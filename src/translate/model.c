@@ -27,7 +27,7 @@ static const struct row rows[] = {
 
 static const struct model_info classes[] = {
 #define CLASS(name, adaptive, enabled, disabled, between, by_default, low, medium, high, xhigh,    \
-              max, effort, forced, prefill, sampling, both, system, structured)                    \
+              max, effort, forced, prefill, sampling, both, system, structured, binds)             \
     [CLASS_##name] = {.thinking_adaptive = adaptive,                                               \
                       .thinking_enabled = enabled,                                                 \
                       .thinking_disabled = disabled,                                               \
@@ -44,7 +44,8 @@ static const struct model_info classes[] = {
                       .takes_sampling = sampling,                                                  \
                       .takes_both_sampling = both,                                                 \
                       .takes_system_role = system,                                                 \
-                      .takes_structured_outputs = structured},
+                      .takes_structured_outputs = structured,                                      \
+                      .binds_thinking = binds},
 #include "translate/model_table.def"
 };
 

@@ -40,6 +40,7 @@ struct model_info {
     bool takes_structured_outputs; /* output_config.format */
     bool takes_forced_tools;       /* tool_choice any / tool */
     bool thinking_adaptive, thinking_enabled, thinking_disabled, thinking_between_tools;
+    bool binds_thinking;    /* its thinking blocks belong to one prompt, for every account */
     bool thinks_by_default; /* when the request says nothing of thinking */
     bool effort_low, effort_medium, effort_high, effort_xhigh, effort_max;
     enum model_effort default_effort;

@@ -1,6 +1,7 @@
 /*
- * Which model serves this request, what it can do, and how much it will think.
+ * Which model serves this request, and what it can do.
  */
+#include "translate/model_list.h"
 #include "translate/translation.h"
 
 static bool refuse_model(struct translation *t, struct str asked)
@@ -22,24 +23,6 @@ static bool read_asked(struct translation *t)
     return t->out->asked_model.p || refuse_memory(t);
 }
 
-/*
- * The model that stands in for a retired one does as that did: it does not think unasked, so that
- * a small limit still gives text.
- */
-static void settle_thinking(struct translation *t)
-{
-    const struct model_info *m = &t->model;
-    t->thinking_effort = m->thinks_by_default ? m->default_effort : EFFORT_NONE;
-    if (!t->is_succeeded || !m->thinks_by_default)
-        return;
-    t->is_thinking_off = m->thinking_disabled;
-    t->is_effort_low = !m->thinking_disabled && m->effort_low;
-    if (t->is_thinking_off)
-        t->thinking_effort = EFFORT_NONE;
-    else if (t->is_effort_low)
-        t->thinking_effort = EFFORT_LOW;
-}
-
 bool model_settle(struct translation *t)
 {
     const struct tr_policy *p = t->policy;
@@ -51,9 +34,12 @@ bool model_settle(struct translation *t)
         asked = p->default_model;
     if (!tr_model_resolve(t->arena, t->models, p->model_aliases, p->model_succession, asked,
                           &served, &t->is_succeeded)) {
-        if (!is_default || asked.n == 0)
+        /* The operator may know a model that nothing here does; clients may name it too. */
+        bool is_operators = str_eq(asked, p->default_model) &&
+                            (is_default || model_known(t->models, asked) == MODEL_UNKNOWN);
+        if (asked.n == 0 || !is_operators)
             return refuse_model(t, asked);
-        served = asked; /* the operator may know a model that nothing here does */
+        served = asked;
         t->is_succeeded = false;
     }
     /* The list behind `models` may be replaced while the request is under way. */
@@ -61,7 +47,6 @@ bool model_settle(struct translation *t)
     if (!t->out->model.p)
         return refuse_memory(t);
     tr_model_info(t->models, t->out->model, &t->model);
-    settle_thinking(t);
     /* A successor is the operator's choice, so it is said but not refused in strict mode. */
     if (t->is_succeeded && !is_default)
         return report_add(t->arena, &t->report.modified, STR("model")) || refuse_memory(t);

@@ -8,6 +8,12 @@
 
 #include "json/json.h"
 
+const struct part_call_words part_call_words[] = {
+    [CALL_TOOL] = {"function", "arguments"},
+    [CALL_CUSTOM] = {"custom", "input"},
+    [CALL_FUNCTION] = {"function_call", "arguments"},
+};
+
 bool piece_write(struct buf *b, struct piece p)
 {
     if (p.is_escaped)
@@ -18,6 +24,23 @@ bool piece_write(struct buf *b, struct piece p)
     b->len -= 2;
     memmove(b->data + at, b->data + at + 1, b->len - at);
     return true;
+}
+
+bool piece_read(struct buf *b, struct piece p)
+{
+    if (!p.is_escaped)
+        return buf_append_str(b, p.s);
+    struct buf quoted;
+    struct json_error err;
+    buf_init(&quoted, p.s.n + 2);
+    buf_append_char(&quoted, '"');
+    buf_append_str(&quoted, p.s);
+    buf_append_char(&quoted, '"');
+    yyjson_doc *doc = quoted.failed ? NULL : json_parse(buf_str(&quoted), &err);
+    bool is_read = doc && buf_append_str(b, json_str(yyjson_doc_get_root(doc)));
+    yyjson_doc_free(doc);
+    buf_done(&quoted);
+    return is_read;
 }
 
 bool part_write_head(struct buf *b, const char *object, struct str id, struct str model,

@@ -4,6 +4,7 @@
  */
 #include "translate/request.h"
 
+#include "translate/block.h"
 #include "translate/translation.h"
 
 /* Members and quotes that the upstream's form has beyond the client's text. */
@@ -11,8 +12,9 @@
 
 /* Each step reads what the ones before it left; the first that refuses ends the request. */
 static bool (*const steps[])(struct translation *t) = {
-    model_settle,      fields_read,     format_read,  messages_read,
-    max_tokens_settle, sampling_settle, cache_settle, body_write,
+    model_settle,      fields_read,     format_read,        tools_read,
+    reasoning_settle,  messages_read,   tool_choice_settle, reasoning_fit,
+    max_tokens_settle, sampling_settle, cache_settle,       body_write,
 };
 
 static bool write_betas(struct translation *t)
@@ -35,15 +37,15 @@ static bool write_betas(struct translation *t)
  */
 static int64_t estimate(const struct translation *t)
 {
-    enum { PER_REQUEST = 8, PER_BLOCK = 4 };
-    size_t bytes = buf_str(&t->format.schema).n;
-    int64_t tokens = PER_REQUEST;
+    enum { PER_REQUEST = 8, PER_BLOCK = 4, FOR_TOOLS = 350 };
+    size_t bytes = buf_str(&t->format.schema).n + t->tools_bytes;
+    int64_t tokens = t->tools_bytes ? PER_REQUEST + FOR_TOOLS : PER_REQUEST;
     const struct blocks *blocks = &t->system;
     const struct turn *turn = t->turns;
     for (;;) {
         for (const struct block *b = blocks->first; b; b = b->next) {
-            bytes += b->text.n;
             tokens += PER_BLOCK;
+            block_weigh(b, &bytes, &tokens);
         }
         if (!turn)
             break;
@@ -58,6 +60,7 @@ static bool finish(struct translation *t)
 {
     struct tr_request *out = t->out;
     out->input_estimate = estimate(t);
+    out->tool_names = t->tool_names;
     if (!write_betas(t))
         return false;
     return (report_join(t->arena, &t->report.ignored, &out->ignored) &&
@@ -100,6 +103,8 @@ bool tr_request(struct arena *arena, const struct tr_policy *policy, const struc
     (void)buf_reserve(&out.body, body.n + BODY_EXTRA_BYTES);
     bool is_fine = translate(&t, yyjson_doc_get_root(doc));
     buf_done(&t.format.schema);
+    for (const struct kept_doc *kept = t.docs; kept; kept = kept->next)
+        yyjson_doc_free(kept->doc);
     yyjson_doc_free(doc);
     if (is_fine)
         *ret = out;

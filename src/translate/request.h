@@ -28,8 +28,13 @@ struct tr_policy {
     double temperature;       /* MODEL_TEMPERATURE, for models that take it */
     enum tr_version version;  /* ANTHROPIC_VERSION pins one */
     enum tr_cache cache;      /* automatic prompt caching */
+    bool eager_tool_input;    /* tools stream their input before a value is complete */
+    bool no_strict_tools;     /* the upstream could not compile them: none is strict */
+    bool no_forced_tools;     /* the upstream refused to force a call: the model is told */
     bool strict;              /* every ignore, clamp and repair is a 400 that names it */
 };
+
+struct tool_names;
 
 /* What the rest of the way needs to know of a request. Strings live in the arena or the input. */
 struct tr_request {
@@ -42,13 +47,18 @@ struct tr_request {
     bool include_usage;     /* stream_options.include_usage */
     bool is_json_object;    /* the fence filter is on */
     bool is_structured;     /* output_config.format was sent: first byte may wait for a grammar */
+    bool carries_content;   /* the answer may hold what flat fields cannot put in order again */
     bool is_best_effort_format; /* the schema could not be expressed: x-response-format: best-effort
                                  */
-    struct str metadata;        /* the client's metadata object as JSON, echoed; empty = none */
-    struct str ignored;         /* value of x-ignored-params; empty = no header */
-    struct str modified;        /* value of x-modified-params; empty = no header */
-    int64_t max_tokens;         /* as sent upstream */
-    int64_t input_estimate;     /* rough input tokens, for the token bucket */
+    bool has_strict_tools;      /* the same wait */
+    bool is_function_call;      /* legacy functions: the answer has function_call */
+    bool is_tool_choice_emulated; /* the model was told to call, not forced */
+    struct str metadata;          /* the client's metadata object as JSON, echoed; empty = none */
+    struct str ignored;           /* value of x-ignored-params; empty = no header */
+    struct str modified;          /* value of x-modified-params; empty = no header */
+    const struct tool_names *tool_names; /* for the way back, in the arena; NULL = no tools */
+    int64_t max_tokens;                  /* as sent upstream */
+    int64_t input_estimate;              /* rough input tokens, for the token bucket */
 };
 
 #define TR_BODY_MAX (64u << 20) /* an upstream body; the client's own limit is half of it */

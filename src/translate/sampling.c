@@ -7,8 +7,9 @@
 
 #include "translate/translation.h"
 
-#define VERSION_SAMPLING "2023-06-01"
-#define VERSION_NEWEST   "2026-10-21"
+#define VERSION_SAMPLING   "2023-06-01"
+#define TOP_P_MIN_THINKING 0.95
+#define VERSION_NEWEST     "2026-10-21"
 
 static bool read_range(struct translation *t, enum field f, const char *name, double max,
                        struct str *ret, double *ret_value)
@@ -85,6 +86,18 @@ static bool drop(struct translation *t, double temperature, double top_p)
     return true;
 }
 
+/* What thinking leaves of them (docs: extended thinking): no temperature but 1, no top_k. */
+static bool honour_thinking(struct translation *t, double temperature, double top_p)
+{
+    struct sampling *s = &t->sampling;
+    struct str kept = top_p >= TOP_P_MIN_THINKING ? s->top_p : (struct str){0};
+    double dropped_top_p = kept.n ? 1.0 : top_p;
+    if (!drop(t, temperature, dropped_top_p))
+        return false;
+    s->top_p = kept;
+    return true;
+}
+
 static bool read_top_k(struct translation *t)
 {
     yyjson_val *v = t->field[FIELD_top_k];
@@ -109,7 +122,10 @@ bool sampling_settle(struct translation *t)
         return false;
     enum tr_version pinned = t->policy->version;
     bool is_taken = t->model.takes_sampling && pinned != TR_VERSION_2026_10_21;
-    if (is_taken ? !honour(t, temperature, top_p) : !drop(t, temperature, top_p))
+    bool is_thinking = is_taken && reasoning_is_on(t);
+    if (is_thinking ? !honour_thinking(t, temperature, top_p)
+        : is_taken  ? !honour(t, temperature, top_p)
+                    : !drop(t, temperature, top_p))
         return false;
     bool is_sent = s->temperature.n || s->top_p.n || s->top_k.n;
     bool is_old = pinned == TR_VERSION_2023_06_01 || (pinned == TR_VERSION_AUTO && is_sent);

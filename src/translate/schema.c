@@ -470,6 +470,26 @@ static void write_title(struct writer *w, struct str title, bool *is_first)
     json_write_string(w->out, title);
 }
 
+/* Nothing may stand beside a reference. Losing a note is no matter; losing a constraint is said. */
+static void drop_beside_reference(struct writer *w, yyjson_val *node)
+{
+    static const char *const silent[] = {"$ref",        "$defs",   "definitions", "title",
+                                         "description", "default", "$comment",    "$id",
+                                         "$schema",     "type"};
+    bool is_in_all_of = !json_get(node, "$ref"); /* the allOf is the reference */
+    size_t i, max;
+    yyjson_val *key, *v;
+    yyjson_obj_foreach(node, i, max, key, v)
+    {
+        struct str word = json_str(key);
+        bool is_silent = is_note(word) || (is_in_all_of && str_eq(word, STR("allOf")));
+        for (size_t k = 0; k < PX_ARRAY_LEN(silent) && !is_silent; k++)
+            is_silent = str_eq(word, str_of(silent[k]));
+        if (!is_silent)
+            w->result->is_weakened = true;
+    }
+}
+
 /* The node's $ref, or the one that it holds as its only allOf (older generators write that). */
 static yyjson_val *reference_of(yyjson_val *node)
 {
@@ -492,7 +512,8 @@ static bool write_members(struct writer *w, yyjson_val *node)
         !write_definitions(w, node, "definitions", &is_first))
         return false;
     yyjson_val *ref = reference_of(node), *preset = yyjson_obj_get(node, "default");
-    if (ref) { /* nothing may stand beside it */
+    if (ref) {
+        drop_beside_reference(w, node);
         write_key(w, "$ref", &is_first);
         return json_write_value(w->out, ref);
     }
@@ -526,5 +547,9 @@ bool schema_write(struct buf *out, yyjson_val *schema, struct str name, struct s
     *result = (struct schema_result){0};
     struct writer w = {.out = out, .result = result, .name = name, .description = description};
     result->why = schema_refs_check(schema);
-    return !result->why && write_node(&w, schema);
+    if (result->why || !write_node(&w, schema))
+        return false;
+    result->optionals = w.optionals;
+    result->unions = w.unions;
+    return true;
 }

@@ -8,6 +8,8 @@
 
 struct schema_result {
     bool is_weakened; /* a constraint the decoder cannot hold went into a description */
+    size_t optionals; /* properties that may be left out, */
+    size_t unions;    /* and unions: the upstream limits both over all schemas of a request */
     const char *why;  /* static text: what cannot be expressed; NULL when all could */
 };
 

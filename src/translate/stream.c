@@ -24,6 +24,7 @@ struct tr_stream {
     enum tr_state state;
     bool is_begun;      /* message_start was seen */
     bool has_bytes;     /* anything was seen */
+    bool is_final;      /* trying again does not mend the error */
     const char *finish; /* finish_reason, once known */
     struct sse sse;
     struct answer answer;
@@ -269,6 +270,7 @@ static void take_error(struct tr_stream *s, struct str json, struct buf *out)
 {
     struct tr_upstream_error e;
     tr_upstream_error(0, json, &e);
+    s->is_final = e.is_final;
     tr_stream_fail(s, &e.error, out);
 }
 
@@ -399,6 +401,7 @@ static enum tr_state settle(struct tr_stream *s, enum tr_state before, size_t fr
     out->failed = false;
     free(s->error); /* of another failure in the same call, whose chunk was taken back */
     s->error = NULL;
+    s->is_final = false;
     s->state = before;
     return tr_stream_fail(s, &no_memory_error, out);
 }
@@ -479,6 +482,11 @@ enum tr_state tr_stream_state(const struct tr_stream *s)
 const struct api_error *tr_stream_error(const struct tr_stream *s)
 {
     return s->error ? s->error : &no_memory_error;
+}
+
+bool tr_stream_is_final(const struct tr_stream *s)
+{
+    return s->is_final;
 }
 
 const struct tr_usage *tr_stream_usage(const struct tr_stream *s)

@@ -16,14 +16,19 @@ struct tr_usage { /* Anthropic's counts; 0 where it says nothing */
     int64_t input, cache_write, cache_read, output, thinking;
 };
 
+struct tool_names;
+
 /* Borrowed until tr_stream_destroy: they live with the request. */
 struct tr_stream_params {
     bool is_stream; /* chunks, or one chat.completion */
     bool include_usage;
-    bool is_json_object; /* strip code fences, add no separators */
-    bool is_structured;  /* add no separators */
+    bool is_json_object;  /* strip code fences, add no separators */
+    bool is_structured;   /* add no separators */
+    bool carries_content; /* add a copy of the blocks where the fields cannot order them */
     int64_t created_unix_s;
-    struct str metadata; /* echoed JSON object; empty = none */
+    bool is_function_call;               /* legacy: one function_call instead of tool_calls */
+    struct str metadata;                 /* echoed JSON object; empty = none */
+    const struct tool_names *tool_names; /* restores the client's names; NULL = none */
 };
 
 enum tr_state {
@@ -50,6 +55,8 @@ enum tr_state tr_stream_fail(struct tr_stream *s, const struct api_error *why, s
 enum tr_state tr_stream_state(const struct tr_stream *s);
 /* Valid in TR_FAILED. */
 const struct api_error *tr_stream_error(const struct tr_stream *s);
+/* In TR_FAILED: trying again does not mend it; say x-should-retry: false. */
+bool tr_stream_is_final(const struct tr_stream *s);
 /* Last known, also after a failure; what was billed at least. */
 const struct tr_usage *tr_stream_usage(const struct tr_stream *s);
 /* The model that answered; empty before message_start. */

@@ -16,6 +16,7 @@
 #include "base/utf8.h"
 #include "translate/golden.h"
 #include "translate/stream.h"
+#include "translate/translation.h"
 #include "json/json.h"
 
 #define OUT_BYTES_MAX (64u << 20)
@@ -195,15 +196,39 @@ static void feed_cut(struct tr_stream *s, struct str bytes, unsigned seed, struc
     }
 }
 
+/* The table that the request left: client names, one a line, custom tools behind "custom ". */
+static const struct tool_names *names_of(const struct golden_case *c, struct arena *arena)
+{
+    struct api_error err;
+    struct translation t = {.arena = arena, .err = &err};
+    struct str text = golden_section(c, "tools"), line;
+    while (str_split(&text, '\n', &line)) {
+        bool is_custom = str_starts(line, STR("custom "));
+        if (line.n == 0)
+            continue;
+        struct str client = is_custom ? (struct str){line.p + 7, line.n - 7} : line;
+        struct str name = tool_name_upstream(&t, client);
+        assert_non_null(name.p);
+        if (is_custom)
+            tool_name_set_custom(t.tool_names, name);
+    }
+    return t.tool_names;
+}
+
 static void play(const struct golden_case *c, const struct way *way, struct outcome *ret)
 {
+    struct arena arena;
+    arena_init(&arena, 1u << 20);
     struct tr_stream_params params = {
         .is_stream = way->is_stream,
         .include_usage = way->include_usage,
         .is_json_object = golden_says(c, "options", "json_object"),
         .is_structured = golden_says(c, "options", "structured"),
+        .carries_content = golden_says(c, "options", "carries"),
         .created_unix_s = CREATED,
         .metadata = str_trim(golden_section(c, "metadata")),
+        .tool_names = names_of(c, &arena),
+        .is_function_call = golden_says(c, "options", "function_call"),
     };
     struct tr_stream *s = tr_stream_create(&params);
     assert_non_null(s);
@@ -226,6 +251,7 @@ static void play(const struct golden_case *c, const struct way *way, struct outc
     snprintf(ret->finish, sizeof(ret->finish), "%.*s", STR_ARG(tr_stream_finish_reason(s)));
     snprintf(ret->model, sizeof(ret->model), "%.*s", STR_ARG(tr_stream_model(s)));
     tr_stream_destroy(s);
+    arena_done(&arena);
 }
 
 /* What every chunk must have, whatever it says. */

@@ -178,8 +178,8 @@ static void test_appending_keeps_the_prefix(void **state)
     (void)state;
     static const char *const pool[] = {
         "{\"role\":\"user\",\"content\":\"U\"}",
-        "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"P\"},{\"type\":\"text\","
-        "\"text\":\"Q\"}]}",
+        ("{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"P\"},"
+         "{\"type\":\"text\",\"text\":\"Q\"}]}"),
         "{\"role\":\"user\",\"content\":\"\"}",
         "{\"role\":\"assistant\",\"content\":\"A\"}",
         "{\"role\":\"assistant\",\"content\":null}",

@@ -63,6 +63,9 @@ static struct tr_policy policy_of(yyjson_val *v)
                           .max_tokens_is_set = json_get(v, "max_tokens") != NULL,
                           .thinking_reserve = flag(v, "thinking_reserve", true),
                           .temperature = 0.1,
+                          .eager_tool_input = flag(v, "eager_tool_input", true),
+                          .no_strict_tools = flag(v, "no_strict_tools", false),
+                          .no_forced_tools = flag(v, "no_forced_tools", false),
                           .strict = flag(v, "strict", false)};
     json_to_int(json_get(v, "max_tokens"), &p.max_tokens);
     json_to_double(json_get(v, "temperature"), &p.temperature);
@@ -165,6 +168,9 @@ static void check_request(struct run *r, const struct tr_request *req)
     check_flag(r, "include_usage", req->include_usage);
     check_flag(r, "is_json_object", req->is_json_object);
     check_flag(r, "is_structured", req->is_structured);
+    check_flag(r, "has_strict_tools", req->has_strict_tools);
+    check_flag(r, "is_function_call", req->is_function_call);
+    check_flag(r, "is_tool_choice_emulated", req->is_tool_choice_emulated);
     check_flag(r, "is_best_effort", req->is_best_effort_format);
 }
 

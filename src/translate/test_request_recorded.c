@@ -74,6 +74,7 @@ static void translate_one(struct str body, const char *model, bool strict)
                                .max_tokens = 4096,
                                .thinking_reserve = true,
                                .temperature = 0.1,
+                               .eager_tool_input = true,
                                .strict = strict};
     struct arena arena;
     struct tr_request req;

@@ -370,6 +370,33 @@ static void test_every_allocation_may_fail(void **state)
     }
 }
 
+/* What a 200 that turns out to be an error says of trying again. */
+static void test_an_error_may_be_final(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *type;
+        int status;
+        bool is_final;
+    } cases[] = {{"billing_error", 429, true}, {"overloaded_error", 503, false}};
+    for (size_t i = 0; i < PX_ARRAY_LEN(cases); i++) {
+        struct tr_stream *s = tr_stream_create(&chunk_params);
+        struct buf out, event;
+        buf_init(&out, OUT_BYTES_MAX);
+        buf_init(&event, OUT_BYTES_MAX);
+        buf_printf(&event,
+                   "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"%s\","
+                   "\"message\":\"No.\"}}\n\n",
+                   cases[i].type);
+        assert_int_equal(tr_stream_feed(s, buf_str(&event), &out), TR_FAILED);
+        assert_int_equal(tr_stream_error(s)->status, cases[i].status);
+        assert_int_equal(tr_stream_is_final(s), cases[i].is_final);
+        buf_done(&event);
+        buf_done(&out);
+        tr_stream_destroy(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,6 +404,7 @@ int main(void)
         cmocka_unit_test(test_what_is_over_stays_over),
         cmocka_unit_test(test_failing_before_anything_went_out),
         cmocka_unit_test(test_failing_in_the_middle),
+        cmocka_unit_test(test_an_error_may_be_final),
         cmocka_unit_test(test_a_completion_is_bounded),
         cmocka_unit_test(test_a_stream_is_not),
         cmocka_unit_test(test_an_event_is_bounded),

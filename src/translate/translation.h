@@ -6,8 +6,10 @@
 #ifndef TRANSLATE_TRANSLATION_H
 #define TRANSLATE_TRANSLATION_H
 
+#include "translate/reasoning.h"
 #include "translate/report.h"
 #include "translate/request.h"
+#include "translate/tool_name.h"
 #include "json/json.h"
 
 enum field {
@@ -19,11 +21,29 @@ enum field {
 /* How long a prompt cache marker asks for. */
 enum cache_ttl { CACHE_NONE, CACHE_5M, CACHE_1H };
 
-/* A text block of the upstream request. */
+enum block_kind {
+    BLOCK_TEXT,
+    BLOCK_VALUE, /* Anthropic's own, as the client wrote it */
+    BLOCK_MEDIA,
+    BLOCK_THINKING,
+    BLOCK_REDACTED, /* thinking in a sealed form: the text is its data */
+    BLOCK_TOOL_USE,
+    BLOCK_TOOL_RESULT,
+};
+
+/* A block of the upstream request; block.h has what the kinds hold. */
 struct block {
     struct block *next;
-    struct str text;
+    enum block_kind kind;
     enum cache_ttl cache;
+    union {
+        struct str text;
+        yyjson_val *value;
+        const struct media *media;
+        const struct thought *thought;
+        struct tool_use *tool_use;
+        const struct tool_result *tool_result;
+    };
 };
 
 struct blocks {
@@ -37,6 +57,14 @@ struct turn {
     struct turn *next;
     enum turn_role role;
     struct blocks blocks;
+    struct block *before_call; /* an assistant's: the last block in front of the first tool_use */
+    bool has_call;             /* an assistant's: it holds a tool_use */
+};
+
+/* Images and documents of the request so far: the upstream limits how many, and their size. */
+struct media_count {
+    size_t images, all;
+    const char *wide_path; /* of the first image that is too large among many; NULL = none */
 };
 
 /* What the client asked of prompt caching. */
@@ -54,8 +82,17 @@ struct sampling {
 
 /* What response_format asks for. */
 struct format {
-    struct buf schema;      /* transformed; owned; empty unless output_config.format is sent */
-    struct str instruction; /* for the end of `system`; empty = none */
+    struct buf schema;        /* transformed; owned; empty unless output_config.format is sent */
+    struct str instruction;   /* for the end of `system`; empty = none */
+    size_t optionals, unions; /* in the schema: strict tools share the limits with it */
+};
+
+struct tools;
+
+/* A document whose values the request refers to. */
+struct kept_doc {
+    struct kept_doc *next;
+    yyjson_doc *doc;
 };
 
 struct translation {
@@ -70,18 +107,29 @@ struct translation {
     yyjson_val *field[FIELD_COUNT]; /* as the client sent them; NULL = absent or null */
 
     struct model_info model;
+    struct reasoning_wish wish;
+    struct thinking thinking;
     enum model_effort thinking_effort; /* how much it will think; EFFORT_NONE: not at all */
     bool is_succeeded;                 /* `model` stands in for a retired one that did not think */
-    bool is_thinking_off;              /* send thinking: disabled */
-    bool is_effort_low;                /* send effort: low */
+
+    struct tools *tools;        /* see tools.h; set by tools_read */
+    struct blocks tool_markers; /* the cache marks of tools, which come before all others */
+    size_t tools_bytes;         /* as written */
 
     struct blocks system;
     struct turn *turns, *last_turn;
-    bool has_assistant;
-    bool is_prefill; /* the last turn is an assistant's, for the model to continue */
+    bool has_assistant;     /* or what tools answered: a conversation that goes on */
+    bool has_thinking;      /* blocks of it come back in the history */
+    bool has_own_reasoning; /* the message that is read has it in a field besides its content */
+    bool is_prefill;        /* the last turn is an assistant's, for the model to continue */
+    struct kept_doc *docs;  /* JSON inside of the request's strings, freed with it */
+
+    struct tool_history *tool_history; /* while the messages are read */
+    struct media_count media;
 
     struct cache_wish cache;
-    enum cache_ttl auto_cache; /* the top-level marker */
+    enum cache_ttl auto_cache;     /* the top-level marker */
+    struct tool_names *tool_names; /* NULL until a tool is named */
     struct sampling sampling;
     struct format format;
     struct blocks stops; /* stop sequences */
@@ -115,10 +163,23 @@ bool ignore_member(struct translation *t, const char *parent, const char *parent
 bool modify_param(struct translation *t, const char *code, const char *param, const char *format,
                   ...) PX_PRINTF(4, 5);
 
-/* False without memory. */
+/*
+ * A repair: `what` was done to the client's messages, listed as "messages(what)" or, in strict
+ * mode, refused with the path, which repair_path makes.
+ */
+bool repair(struct translation *t, const char *what, const char *path);
+/* path_of in strict mode; else "": there may be a million repairs, of which few are listed. */
+const char *repair_path(struct translation *t, const char *format, ...) PX_PRINTF(2, 3);
+
+/* Adds a text block. False without memory. */
 bool blocks_add(struct translation *t, struct blocks *to, struct str text, enum cache_ttl cache);
+/* Adds a block of another kind, for the caller to fill. NULL without memory. */
+struct block *blocks_add_kind(struct translation *t, struct blocks *to, enum block_kind kind);
 /* Moves all of `from` behind `to`; `from` is empty then. */
 void blocks_move(struct blocks *to, struct blocks *from);
+
+/* ,"cache_control":{...}; nothing for CACHE_NONE. */
+void cache_write(struct buf *b, enum cache_ttl ttl);
 
 /* Type checks: refuse with invalid_type unless `v` is one. */
 bool want_string(struct translation *t, const char *param, yyjson_val *v, struct str *ret);
@@ -132,13 +193,17 @@ bool want_array(struct translation *t, const char *param, yyjson_val *v);
 void fields_collect(struct translation *t, yyjson_val *root);
 
 /* The steps, in the order in which request.c takes them. */
-bool model_settle(struct translation *t);      /* model.c's answer for this request */
-bool fields_read(struct translation *t);       /* every known field by its rule */
-bool format_read(struct translation *t);       /* response_format */
-bool messages_read(struct translation *t);     /* system and messages */
-bool max_tokens_settle(struct translation *t); /* the limit, with room for thinking */
-bool sampling_settle(struct translation *t);   /* sampling and the API version */
-bool cache_settle(struct translation *t);      /* prompt cache markers */
+bool model_settle(struct translation *t);       /* model.c's answer for this request */
+bool fields_read(struct translation *t);        /* every known field by its rule */
+bool format_read(struct translation *t);        /* response_format */
+bool tools_read(struct translation *t);         /* definitions, and which may be called */
+bool reasoning_settle(struct translation *t);   /* how the model is to think */
+bool messages_read(struct translation *t);      /* system and messages */
+bool tool_choice_settle(struct translation *t); /* a forced call of a model that cannot be forced */
+bool reasoning_fit(struct translation *t);      /* where tools and history leave no choice */
+bool max_tokens_settle(struct translation *t);  /* the limit, with room for thinking */
+bool sampling_settle(struct translation *t);    /* sampling and the API version */
+bool cache_settle(struct translation *t);       /* prompt cache markers */
 bool body_write(struct translation *t);
 
 #endif

@@ -24,9 +24,10 @@ struct verdict {
     bool is_final;
 };
 
-#define INVALID "invalid_request_error"
-#define SERVER  "server_error"
-#define QUOTA   ((struct verdict){429, "insufficient_quota", "insufficient_quota", true})
+#define INVALID         "invalid_request_error"
+#define SERVER          "server_error"
+#define MODEL_NOT_FOUND "model_not_found"
+#define QUOTA           ((struct verdict){429, "insufficient_quota", "insufficient_quota", true})
 
 static int status_of_type(struct str type)
 {
@@ -67,6 +68,13 @@ static struct verdict verdict_400(const struct said *s)
     return (struct verdict){400, INVALID, NULL, false};
 }
 
+/* A wrong base URL is a 404 too, and nothing that the client could mend with another model. */
+static struct verdict verdict_404(const struct said *s)
+{
+    bool is_model = says(s, "model") || says(s, "Model");
+    return (struct verdict){404, INVALID, is_model ? MODEL_NOT_FOUND : NULL, false};
+}
+
 static struct verdict verdict_429(const struct said *s)
 {
     if (str_eq(s->code, STR("enforced_spend_limit_reached")) ||
@@ -105,7 +113,7 @@ static struct verdict verdict_of(const struct said *s)
     case 403:
         return (struct verdict){403, INVALID, "permission_denied", false};
     case 404:
-        return (struct verdict){404, INVALID, "model_not_found", false};
+        return verdict_404(s);
     case 408:
         return (struct verdict){408, SERVER, "timeout", false};
     case 409:
@@ -146,7 +154,7 @@ static void fill(const struct said *s, struct tr_upstream_error *ret)
 {
     struct verdict v = verdict_of(s);
     char param[sizeof(ret->error.param)] = "";
-    if (v.status == 404)
+    if (v.code && strcmp(v.code, MODEL_NOT_FOUND) == 0)
         snprintf(param, sizeof(param), "model");
     else if (v.code && strcmp(v.code, "context_length_exceeded") == 0)
         snprintf(param, sizeof(param), "messages");
@@ -172,7 +180,7 @@ void tr_upstream_error(int status, struct str body, struct tr_upstream_error *re
     struct said s = {.status = status};
     if (doc)
         read_body(yyjson_doc_get_root(doc), &s);
-    s.is_in_stream = status < 300;
+    s.is_in_stream = status == 0;
     /* Overload is told by its type everywhere. */
     if (s.is_in_stream || str_eq(s.type, STR("overloaded_error")))
         s.status = status_of_type(s.type);

@@ -165,6 +165,14 @@ void call_cancel(struct upstream_call *call)
     end(call);
 }
 
+void call_set_idle_timeout(struct upstream_call *call, int64_t ms)
+{
+    call->request.idle_timeout_ms = ms;
+    timer_stop(&call->silence);
+    if (call->state != CALL_FINISHING)
+        call_sign_of_life(call);
+}
+
 void call_pause(struct upstream_call *call)
 {
     if (call->is_paused)

@@ -53,6 +53,8 @@ void call_complete(struct upstream_call *call);
 void call_fail(struct upstream_call *call, enum upstream_failure why, const char *detail);
 /* Detaches without a word. */
 void call_cancel(struct upstream_call *call);
+/* From now on; a silence under way begins anew. */
+void call_set_idle_timeout(struct upstream_call *call, int64_t ms);
 void call_pause(struct upstream_call *call);
 void call_resume(struct upstream_call *call);
 

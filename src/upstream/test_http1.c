@@ -409,6 +409,45 @@ static void test_slow_but_alive(void **state)
     h1_finish(&f);
 }
 
+static void lose_patience(struct probe *p)
+{
+    upstream_set_idle_timeout(p->call, 100);
+}
+
+static void gain_patience(struct probe *p)
+{
+    upstream_set_idle_timeout(p->call, 400);
+}
+
+/* The patience may change on the way; the new one counts from that moment. */
+static void test_another_patience(void **state)
+{
+    (void)state;
+    struct h1_fixture f;
+    struct probe p = {.in_data = lose_patience};
+    struct upstream_request r = {.method = STR("GET"), .path = STR("/"), .idle_timeout_ms = 3000};
+    h1_begin(&f, begin_and_stall);
+    world_connect(&f.world);
+    int64_t start_us = loop_now_us(f.world.loop);
+    probe_start_with(&p, &f.world, &r);
+    run_until(&f.world, probe_is_over, &p);
+    assert_failure(&p, UPSTREAM_TIMED_OUT, "100 ms");
+    assert_in_range(p.ended_us - start_us, 95000, 2000000);
+    probe_done(&p);
+    h1_finish(&f);
+
+    h1_begin(&f, answer_slowly);
+    world_connect(&f.world);
+    p = (struct probe){.in_head = gain_patience};
+    r.idle_timeout_ms = 60; /* less than the pauses of 100 ms */
+    probe_start_with(&p, &f.world, &r);
+    run_until(&f.world, probe_is_over, &p);
+    assert_answer(&p, 200, "xxxxxxxx");
+    timer_done(&dribble.timer);
+    probe_done(&p);
+    h1_finish(&f);
+}
+
 static void test_waiting_in_the_queue_counts(void **state)
 {
     (void)state;
@@ -465,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_unknown_host),
         cmocka_unit_test(test_silence_times_out),
         cmocka_unit_test(test_slow_but_alive),
+        cmocka_unit_test(test_another_patience),
         cmocka_unit_test(test_waiting_in_the_queue_counts),
         cmocka_unit_test(test_tls_that_never_answers),
     };

@@ -99,6 +99,11 @@ void upstream_cancel(struct upstream_call *c)
     call_cancel(c);
 }
 
+void upstream_set_idle_timeout(struct upstream_call *c, int64_t ms)
+{
+    call_set_idle_timeout(c, ms);
+}
+
 void upstream_pause(struct upstream_call *c)
 {
     call_pause(c);

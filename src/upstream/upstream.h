@@ -91,6 +91,8 @@ struct upstream_call *upstream_start(struct upstream *u, const struct upstream_r
                                      const struct upstream_callbacks *cb, void *arg);
 /* HTTP/2: RST_STREAM goes out this turn; HTTP/1.1: the connection is closed. */
 void upstream_cancel(struct upstream_call *c);
+/* Replaces the request's idle_timeout_ms (0: none) from now on. */
+void upstream_set_idle_timeout(struct upstream_call *c, int64_t ms);
 /* Back-pressure: no on_data while paused; what the window allows is held, the rest not sent. The
  * idle timeout rests while paused. */
 void upstream_pause(struct upstream_call *c);

@@ -86,7 +86,7 @@ def user(content):
 
 
 def answer_of(text, more=''):
-    return f'[[sim: text={json.dumps(text, ensure_ascii=False)} piece=4 {more}]]'
+    return f'[[sim: text={json.dumps(text, ensure_ascii=False)} piece=4 gap=2ms {more}]]'
 
 
 def test_create(client):

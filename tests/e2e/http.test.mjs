@@ -338,6 +338,31 @@ describe('HTTP as clients speak it', () => {
     }
   });
 
+  it('an offer to go on as HTTP/2 or WebSocket is not taken', async () => {
+    const offers = [
+      { connection: 'Upgrade, HTTP2-Settings', upgrade: 'h2c', 'http2-settings': 'AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA' },
+      { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' },
+    ];
+    for (const headers of offers) {
+      const connection = await open();
+      await connection.write(chat(ask('[[sim: text="still HTTP/1.1"]]'), { headers }));
+      assert.equal((await connection.answer()).json.choices[0].message.content, 'still HTTP/1.1');
+      await connection.write(request('GET', '/health', { headers }));
+      assert.equal((await connection.answer()).status, 200);
+      connection.close();
+    }
+  });
+
+  it('the target in absolute form, percent-encoded, with a query', async () => {
+    assert.equal((await sendHere(request('GET', 'http://localhost/health'))).status, 200);
+    assert.equal((await sendHere(request('GET', '/v1/models/claude%2Dhaiku-5-5?x=y'))).json.id, 'claude-haiku-5-5');
+  });
+
+  it('no Host, two Hosts: 400', async () => {
+    for (const host of ['', 'Host: a\r\nHost: b\r\n'])
+      assert.equal((await sendHere(Buffer.from(`GET /health HTTP/1.1\r\n${host}\r\n`))).status, 400);
+  });
+
   it('a chunked request, with extensions and trailers', async () => {
     const body = Buffer.from(JSON.stringify(ask('[[sim: text="from chunks"]]')));
     const pieces = [body.subarray(0, 1), body.subarray(1, 30), body.subarray(30)];
@@ -459,6 +484,36 @@ describe('clients that leave', () => {
     await connection.closed(3000);
     await until('the upstream is cancelled', () => recorder.find(tag).abortedAtMs, 1000);
     assert.ok(proxy.residentBytes() - before < 8 * MB);
+  });
+
+  it('requests sent ahead by a client that never reads: answers do not pile up', async () => {
+    const before = proxy.residentBytes();
+    const connection = await open();
+    connection.socket.pause();
+    const some = Buffer.concat(Array(150).fill(request('GET', '/health')));
+    // Each piece is below what may be sent ahead; in time the answers fill every socket buffer.
+    for (let i = 0; i < 600 && !connection.isEnded; i++) {
+      connection.socket.write(some);
+      await sleep(5);
+    }
+    assert.ok(connection.isEnded, 'the client was not dropped');
+    if (!isSanitized) assert.ok(proxy.residentBytes() - before < 8 * MB);
+    assert.equal((await sendHere(request('GET', '/health'))).status, 200);
+  });
+
+  it('requests sent ahead are all answered to a client that reads late', async () => {
+    const connection = await open();
+    connection.socket.pause();
+    const { id } = (await sendHere(request('GET', '/v1/models'))).json.data[0];
+    const count = 1500;
+    for (let i = 0; i < count; i += 100) {
+      connection.socket.write(Buffer.concat(Array(100).fill(request('GET', `/v1/models/${id}`))));
+      await sleep(5);
+    }
+    await sleep(200);
+    connection.socket.resume();
+    for (let i = 0; i < count; i++) assert.equal((await connection.answer()).status, 200);
+    connection.close();
   });
 
   it('one pipelined byte while busy harms nobody', async () => {

@@ -415,7 +415,7 @@ describe('errors', () => {
     ['an upstream that turns to garbage', 'garbage=3', undefined],
     ['an upstream that stalls', 'stall=3', 'timeout'],
   ]) {
-    const ordered = `[[sim: text="one two three four five six seven eight" piece=4 ${directives}]]`;
+    const ordered = `[[sim: text="one two three four five six seven eight" piece=4 gap=5ms ${directives}]]`;
     it(`${name} raises in for await, after the text so far`, async () => {
       const stream = await create(ordered, { stream: true });
       let content = '';
@@ -446,6 +446,15 @@ describe('errors', () => {
       assert.equal(error.code, 'timeout');
       assert.ok(ms > 1900 && ms < 4000, `${ms} ms`);
     }
+  });
+
+  it('a grammar excuses no silence behind the first event', async () => {
+    const response_format = { type: 'json_schema', json_schema: { name: 'a', schema: { type: 'object', properties: {}, additionalProperties: false } } };
+    const started = performance.now();
+    const error = await errorOf(create('[[sim: stall=1]]', { response_format }));
+    const ms = performance.now() - started;
+    assert.equal(error.status, 504);
+    assert.ok(ms > 1900 && ms < 4000, `${ms} ms`);
   });
 
   it('the SDK retries what can be retried and nothing else', async () => {

@@ -8,7 +8,7 @@ import { after, before, describe, it } from 'node:test';
 
 import { Connection, ask, chat, readStream, request, send } from './lib/http.mjs';
 import { Recorder } from './lib/recorder.mjs';
-import { PROXY_KEY, UPSTREAM_KEY, Server, proxySettings, runBinary, scratch, sleep, startProxy, startSim, until } from './lib/process.mjs';
+import { PROXY_KEY, UPSTREAM_KEY, Server, binary, proxySettings, runBinary, scratch, sleep, startProxy, startSim, until } from './lib/process.mjs';
 
 let sim;
 before(async () => (sim = await startSim()));
@@ -275,6 +275,23 @@ describe('connections', () => {
       for (const connection of kept) connection.close();
       await until('there is room again', () => send(proxy.port, health, { ms: 1000 }).then(({ status }) => status === 200, () => false));
     });
+  });
+
+  it('with no descriptor left it waits without spinning, and goes on when there are some', async (t) => {
+    const proxy = new Server('bash', ['-c', 'ulimit -n 60; exec "$0" serve', binary], { env: proxySettings(sim, { WORKERS: '1' }) });
+    t.after(() => proxy.isOver || proxy.child.kill('SIGKILL'));
+    await until('it listens', () => proxy.findPort());
+    const clients = [];
+    for (let i = 0; i < 100; i++) clients.push(await Connection.open(proxy.findPort()));
+    await sleep(300);
+    const before = proxy.cpuMs();
+    await sleep(1000);
+    const used = proxy.cpuMs() - before;
+    assert.ok(used < 300, `${used} ms of CPU in a second`);
+    assert.ok(proxy.stderr.split('\n').length < 20, 'the log is not flooded');
+    for (const client of clients) client.close();
+    await until('it answers again', () => send(proxy.findPort(), request('GET', '/health'), { ms: 1000 }).then(({ status }) => status === 200, () => false));
+    await proxy.stop();
   });
 
   it('clients that do not exist any more leave nothing behind', async () => {

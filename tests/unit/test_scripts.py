@@ -100,5 +100,29 @@ class BuildImage(unittest.TestCase):
                 self.assertEqual(tags, [f'{image}:{version}', f'{image}:latest'])
 
 
+class ImageContext(unittest.TestCase):
+    """What the Dockerfile copies is enough to set the build up that it sets up."""
+
+    def test_nothing_is_missing_from_the_context(self):
+        with open(os.path.join(ROOT, 'Dockerfile')) as file:
+            dockerfile = file.read()
+        with open(os.path.join(ROOT, '.dockerignore')) as file:
+            let_in = re.findall(r'^!(.+)$', file.read(), re.M)
+        tree = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, tree)
+        copies = re.findall(r'^COPY (?!--from)(.+)$', dockerfile, re.M)
+        self.assertGreater(len(copies), 2)
+        for *sources, to in (line.split() for line in copies):
+            for source in sources:
+                self.assertIn(source, let_in)
+                target = os.path.join(tree, source if to == './' else to)
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                copy = shutil.copytree if os.path.isdir(os.path.join(ROOT, source)) else shutil.copy
+                copy(os.path.join(ROOT, source), target)
+        command = re.search(r'meson setup build[^&\\\n]*', dockerfile).group(0).split()
+        result = subprocess.run(command, cwd=tree, capture_output=True, text=True)
+        self.assertEqual(result.returncode, 0, result.stdout[-1500:])
+
+
 if __name__ == '__main__':
     unittest.main()

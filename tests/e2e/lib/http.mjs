@@ -154,7 +154,7 @@ export const ask = (content, more = {}) => ({ model: 'claude-haiku-5-5', message
 
 /** Sends one request on a connection of its own and returns the answer. */
 export async function send(port, bytes, options) {
-  const connection = await Connection.open(port);
+  const connection = await Connection.open(port, options);
   try {
     await connection.write(bytes);
     return await connection.answer(options);
@@ -175,13 +175,26 @@ export function eventData(text) {
   return data;
 }
 
+/** A delta of a tool call: the first names it, those behind it bring arguments alone. */
+function addCall(calls, { index, ...delta }) {
+  if (delta.id) {
+    assert.equal(index, calls.length, 'tool calls are numbered from 0 without gaps');
+    calls.push({ ...delta, function: delta.function && { ...delta.function } });
+  } else if (delta.custom) {
+    calls[index].custom.input += delta.custom.input;
+  } else {
+    assert.deepEqual(Object.keys(delta), ['function']);
+    calls[index].function.arguments += delta.function.arguments;
+  }
+}
+
 /**
- * Reads an OpenAI stream: {chunks, content, finish, usage}, or with `error` where it ended in one.
+ * Reads an OpenAI stream: {chunks, content, calls, finish, usage}, or with `error` where it ended in one.
  * Checks what must hold of every stream.
  */
 export function readStream(text) {
   const data = eventData(text);
-  const result = { chunks: [], content: '', reasoning: '', refusal: '', finish: null, usage: null, error: null };
+  const result = { chunks: [], content: '', reasoning: '', refusal: '', calls: [], finish: null, usage: null, error: null };
   const isDone = data.at(-1) === '[DONE]';
   for (const [i, piece] of (isDone ? data.slice(0, -1) : data).entries()) {
     const chunk = JSON.parse(piece);
@@ -204,6 +217,7 @@ export function readStream(text) {
     result.content += choice.delta.content ?? '';
     result.reasoning += choice.delta.reasoning_content ?? '';
     result.refusal += choice.delta.refusal ?? '';
+    for (const call of choice.delta.tool_calls ?? []) addCall(result.calls, call);
     result.finish = choice.finish_reason;
   }
   assert.ok(isDone, 'a stream without an error ends with [DONE]');

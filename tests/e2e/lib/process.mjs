@@ -87,6 +87,12 @@ export class Child {
     return how;
   }
 
+  /** Processor time so far, in the kernel too. */
+  cpuMs() {
+    const fields = readFileSync(`/proc/${this.pid}/stat`, 'utf8').split(') ')[1].split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * 10; // of 100 ticks a second
+  }
+
   /** Resident memory in bytes. */
   residentBytes() {
     return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'))[1]) * 1024;
@@ -102,7 +108,7 @@ export class Server extends Child {
       `${args[0]} listens; it wrote: ${server.stderr}`,
       () => {
         if (server.isOver) assert.fail(`${args.join(' ')} ended at the start: ${server.stderr}`);
-        return (server.port = server.#findPort());
+        return (server.port = server.findPort());
       },
       START_MS,
     ).catch((error) => {
@@ -115,7 +121,7 @@ export class Server extends Child {
 
   // The proxy's log: `... listening host=127.0.0.1 port=8000` or {"message":"listening",...,"port":8000};
   // the simulator's standard output: `listening on http://127.0.0.1:8000`.
-  #findPort() {
+  findPort() {
     for (const line of (this.stderr + this.stdout).split('\n').slice(0, -1)) {
       const port = /\blistening\b/.test(line) && (/\bport"?[=:]\s*"?(\d+)/.exec(line) ?? /:\/\/\S+:(\d+)$/.exec(line));
       if (port) return Number(port[1]);

@@ -16,6 +16,7 @@ export class Recorder {
 
   constructor(target) {
     this.calls = [];
+    this.messages = []; // those of /v1/messages alone: the proxy asks for the models when it likes
     this.target = typeof target === 'string' ? ({ url }) => target + url : target;
     this.agent = new http.Agent({ keepAlive: true, maxSockets: Infinity });
     this.server = http.createServer((req, res) => this.#serve(req, res));
@@ -23,10 +24,6 @@ export class Recorder {
     this.server.on('connection', (socket) => socket.setNoDelay(true));
   }
 
-  /** Calls of /v1/messages alone: the proxy asks for the models when it likes. */
-  get messages() {
-    return this.calls.filter((call) => call.url.split('?')[0].endsWith('/v1/messages'));
-  }
   get last() {
     return this.messages.at(-1);
   }
@@ -40,6 +37,7 @@ export class Recorder {
     const raw = Buffer.concat(pieces).toString('utf8');
     const call = { at: Date.now(), method: req.method, url: req.url, headers: req.headers, raw, body: raw ? JSON.parse(raw) : null };
     this.calls.push(call);
+    if (req.url.split('?')[0].endsWith('/v1/messages')) this.messages.push(call);
     res.on('close', () => {
       call[res.writableFinished ? 'finishedAtMs' : 'abortedAtMs'] = Date.now();
     });

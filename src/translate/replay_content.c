@@ -1,0 +1,209 @@
+/*
+ * Takes back the copy of an assistant's content that an answer carried (carrier.h): where the
+ * client's flat fields still say the same, the blocks go upstream as they came from there.
+ */
+#include "translate/carrier.h"
+#include "translate/content.h"
+#include "translate/replay.h"
+#include "translate/text.h"
+#include "translate/tool_history.h"
+
+static yyjson_val *carried(yyjson_val *message)
+{
+    yyjson_val *details = json_get(message, "reasoning_details"), *entry, *last = NULL;
+    size_t i, max;
+    yyjson_arr_foreach(details, i, max, entry)
+    {
+        if (str_eq(json_str(json_get(entry, "format")), STR(CARRIER_FORMAT)))
+            last = entry;
+    }
+    return json_get(last, "data");
+}
+
+static bool is_list_of_blocks(yyjson_val *content)
+{
+    size_t i, max;
+    yyjson_val *block;
+    yyjson_arr_foreach(content, i, max, block)
+    {
+        if (!json_str(json_get(block, "type")).n)
+            return false;
+    }
+    return yyjson_is_arr(content) && yyjson_arr_size(content) > 0;
+}
+
+static bool is_type(yyjson_val *block, const char *type)
+{
+    return str_eq(json_str(json_get(block, "type")), str_of(type));
+}
+
+/* Blanks differ: some were put between blocks, others cut off around JSON. */
+static void squeeze(struct buf *to, struct str text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (c != ' ' && (c < '\t' || c > '\r'))
+            buf_append_char(to, c);
+    }
+}
+
+static void squeeze_texts(struct buf *to, yyjson_val *parts)
+{
+    size_t i, max;
+    yyjson_val *part;
+    yyjson_arr_foreach(parts, i, max, part)
+    {
+        if (is_type(part, "text"))
+            squeeze(to, json_str(json_get(part, "text")));
+    }
+}
+
+static bool is_same_text(yyjson_val *content, yyjson_val *flat)
+{
+    struct buf a, b;
+    buf_init(&a, CARRIER_BYTES_MAX);
+    buf_init(&b, CARRIER_BYTES_MAX);
+    squeeze_texts(&a, content);
+    if (yyjson_is_str(flat))
+        squeeze(&b, json_str(flat));
+    else
+        squeeze_texts(&b, flat);
+    bool is_same = !a.failed && !b.failed && str_eq(buf_str(&a), buf_str(&b));
+    buf_done(&a);
+    buf_done(&b);
+    return is_same;
+}
+
+static bool is_direct(yyjson_val *call)
+{
+    struct str caller = json_str(json_get(json_get(call, "caller"), "type"));
+    return caller.n == 0 || str_eq(caller, STR("direct"));
+}
+
+/* The calls that the client knows are those of the blocks, in order. */
+static bool is_same_calls(yyjson_val *content, yyjson_val *calls)
+{
+    size_t at = 0, i, max;
+    yyjson_val *block;
+    yyjson_arr_foreach(content, i, max, block)
+    {
+        if (!is_type(block, "tool_use"))
+            continue;
+        yyjson_val *call = yyjson_arr_get(calls, at);
+        bool is_known =
+            call && str_eq(json_str(json_get(call, "id")), json_str(json_get(block, "id")));
+        at += is_known;
+        if (!is_known && is_direct(block))
+            return false;
+    }
+    return at == yyjson_arr_size(calls);
+}
+
+static yyjson_val *read_data(struct translation *t, yyjson_val *message)
+{
+    struct str data = json_str(carried(message));
+    if (data.n == 0)
+        return NULL;
+    struct json_error err;
+    yyjson_doc *doc = json_parse(data, &err);
+    struct kept_doc *kept = doc ? arena_alloc(t->arena, sizeof(*kept)) : NULL;
+    if (!kept) {
+        yyjson_doc_free(doc);
+        return NULL;
+    }
+    *kept = (struct kept_doc){t->docs, doc};
+    t->docs = kept;
+    yyjson_val *content = yyjson_doc_get_root(doc);
+    bool is_same = is_list_of_blocks(content) && !json_get(message, "function_call") &&
+                   is_same_text(content, json_get(message, "content")) &&
+                   is_same_calls(content, json_get(message, "tool_calls"));
+    return is_same ? content : NULL;
+}
+
+static bool has_result(yyjson_val *content, struct str id)
+{
+    size_t i, max;
+    yyjson_val *block;
+    yyjson_arr_foreach(content, i, max, block)
+    {
+        if (str_eq(json_str(json_get(block, "tool_use_id")), id))
+            return true;
+    }
+    return false;
+}
+
+/* Whether a user speaks before the assistant does again. */
+static bool is_spoken_to(const struct translation *t, size_t index)
+{
+    yyjson_arr_iter it = yyjson_arr_iter_with(t->field[FIELD_messages]);
+    yyjson_val *message;
+    for (size_t i = 0; (message = yyjson_arr_iter_next(&it)) != NULL; i++) {
+        if (i <= index)
+            continue;
+        struct str role = json_str(json_get(message, "role"));
+        if (str_eq(role, STR("assistant")))
+            return false;
+        if (str_eq(role, STR("user")))
+            return true;
+    }
+    return false;
+}
+
+static bool has_words(yyjson_val *content)
+{
+    size_t i, max;
+    yyjson_val *block;
+    yyjson_arr_foreach(content, i, max, block)
+    {
+        if (is_type(block, "text") && !text_is_blank(json_str(json_get(block, "text"))))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * What the upstream wrote and does not take back: empty texts, blank ones without another, and a
+ * call of its own tools that waits for its result while the user has said something else.
+ */
+static bool is_left_out(const struct translation *t, size_t index, yyjson_val *content,
+                        yyjson_val *block)
+{
+    if (is_type(block, "text")) {
+        struct str text = json_str(json_get(block, "text"));
+        return text.n == 0 || (text_is_blank(text) && !has_words(content));
+    }
+    return is_type(block, "server_tool_use") &&
+           !has_result(content, json_str(json_get(block, "id"))) && is_spoken_to(t, index);
+}
+
+static bool add_block(struct translation *t, size_t message, size_t index, yyjson_val *v,
+                      struct blocks *to)
+{
+    struct str type = json_str(json_get(v, "type"));
+    const struct content_part part = {
+        .message = message, .index = index, .speaker = SPEAKER_ASSISTANT, .v = v, .to = to};
+    if (str_eq(type, STR("thinking")) || str_eq(type, STR("redacted_thinking")))
+        return replay_part(t, message, v, to);
+    if (str_eq(type, STR("tool_use")) && is_direct(v))
+        return tool_history_read_own_call(t, &part);
+    struct block *block = blocks_add_kind(t, to, BLOCK_VALUE);
+    if (!block)
+        return false;
+    block->value = v;
+    return true;
+}
+
+bool replay_read_content(struct translation *t, size_t index, yyjson_val *message,
+                         struct blocks *ret, bool *ret_is_read)
+{
+    yyjson_val *content = replay_is_taken(t) ? read_data(t, message) : NULL, *block;
+    *ret_is_read = content != NULL;
+    t->has_own_reasoning = false;
+    size_t i, max;
+    yyjson_arr_foreach(content, i, max, block)
+    {
+        if (!is_left_out(t, index, content, block) && !add_block(t, index, i, block, ret))
+            return false;
+    }
+    return true;
+}

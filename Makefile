@@ -53,7 +53,7 @@ lint:
 	@scripts/lint
 
 format:
-	@find src fuzz -name '*.[ch]' -exec clang-format -i {} +
+	@find src fuzz examples -name '*.[ch]' -exec clang-format -i {} +
 
 docs: build
 	@ninja -C $(BUILD) docs

@@ -78,6 +78,9 @@ static void translate(const struct tr_policy *policy, struct str body)
 
 static void read_page(struct str body)
 {
+    const struct tr_policy policy = {.default_model = STR("local-model"),
+                                     .model_aliases = STR("gpt-4o=claude-haiku-5-5"),
+                                     .model_succession = true};
     struct tr_models *models = tr_models_create();
     struct buf out;
     struct str after;
@@ -86,7 +89,7 @@ static void read_page(struct str body)
     if (tr_models_add_page(models, body, &after) && tr_models_write_list(models, &out))
         must_be_json(buf_str(&out));
     buf_reset(&out);
-    if (tr_models_write_one(models, STR("gpt-4o=claude-haiku-5-5"), true, body, &out))
+    if (tr_models_write_one(models, &policy, body, &out))
         must_be_json(buf_str(&out));
     buf_done(&out);
     tr_models_destroy(models);
@@ -108,8 +111,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                .temperature = 0.1,
                                .strict = (bits & 8) != 0,
                                .eager_tool_input = (bits & 32) != 0,
-                               .no_strict_tools = (bits & 64) != 0,
-                               .no_forced_tools = (bits & 64) != 0,
                                .cache = (bits & 16) ? TR_CACHE_ON : TR_CACHE_AUTO};
     if (bits & 128)
         read_page(body);

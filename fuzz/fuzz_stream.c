@@ -26,7 +26,8 @@ enum flag {
     FLAG_JSON_OBJECT = 4,
     FLAG_STRUCTURED = 8,
     FLAG_NAMES = 16,
-    FLAG_FUNCTIONS = 32
+    FLAG_FUNCTIONS = 32,
+    FLAG_CARRIES = 64
 };
 
 static void require(bool is_true)
@@ -52,6 +53,7 @@ static const char *const blocks[] = {
     "{\"type\":\"server_tool_use\",\"id\":\"srv\",\"name\":\"s\",\"input\":{}}",
     "{\"type\":\"code_execution_tool_result\",\"tool_use_id\":\"srv\",\"content\":{}}",
     "{\"type\":\"hologram\"}",
+    "{\"type\":\"text\",\"text\":\"\",\"citations\":[{\"url\":\"u\",\"title\":\"t\"}]}",
 };
 
 static const char *const deltas[][2] = {
@@ -156,7 +158,8 @@ static void play(struct str in, unsigned flags, bool is_stream, unsigned seed, s
                                       .is_function_call = flags & FLAG_FUNCTIONS,
                                       .include_usage = true,
                                       .is_json_object = flags & FLAG_JSON_OBJECT,
-                                      .is_structured = flags & FLAG_STRUCTURED};
+                                      .is_structured = flags & FLAG_STRUCTURED,
+                                      .carries_content = flags & FLAG_CARRIES};
     struct tr_stream *s = tr_stream_create(&params);
     require(s != NULL);
     *ret = (struct outcome){0};

@@ -9,6 +9,7 @@
 #include "cli/fetch.h"
 #include "cli/setup.h"
 #include "net/listener.h"
+#include "server/policy.h"
 #include "translate/model.h"
 
 #define PAGES_MAX       20 /* of the list of models */
@@ -133,9 +134,12 @@ static void check_model(struct check *c)
     bool is_succeeded = false;
     char detail[512];
     const char *name = c->config->anthropic_model;
+    const struct tr_policy policy = policy_of_config(c->config);
+    struct tr_policy stranger = policy; /* the default is sent whatever it is: is it known, too? */
+    stranger.default_model = (struct str){0};
     arena_init(&arena, ARENA_BYTES_MAX);
-    if (!tr_model_resolve(&arena, c->models, str_of(c->config->model_aliases),
-                          c->config->model_succession, str_of(name), &id, &is_succeeded)) {
+    if (!tr_model_resolve(&arena, c->models, &stranger, str_of(name), &id, &is_succeeded) ||
+        !tr_model_resolve(&arena, c->models, &policy, str_of(name), &id, &is_succeeded)) {
         snprintf(detail, sizeof(detail), "%s is not served", name);
         say_failed(c, "model", detail,
                    "set ANTHROPIC_MODEL to a model of the list at "

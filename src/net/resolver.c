@@ -14,10 +14,12 @@
 
 struct resolver {
     pthread_t thread;
-    pthread_mutex_t lock; /* guards queue, is_stopping and the state of every query */
+    pthread_mutex_t lock; /* guards what follows and the state of every query */
     pthread_cond_t wake;
     struct list queue;
     bool is_stopping;
+    bool is_looking_up; /* the thread is inside getaddrinfo */
+    bool is_orphaned;   /* nobody waits for the thread: it frees the resolver */
 };
 
 enum query_state {
@@ -81,7 +83,9 @@ static void look_up(struct resolver_query *q)
 {
     struct addrinfo hints = {.ai_flags = AI_ADDRCONFIG, .ai_socktype = SOCK_STREAM}, *list = NULL;
     int rc = getaddrinfo(q->host, q->service, &hints, &list);
-    if (rc != 0) { /* AI_ADDRCONFIG knows no loopback: a machine with only that has names too */
+    /* AI_ADDRCONFIG knows no loopback: a machine with only that has names too. EAI_AGAIN comes
+     * from name servers that do not answer: asking them once more would only take as long. */
+    if (rc != 0 && rc != EAI_AGAIN) {
         hints.ai_flags = 0;
         rc = getaddrinfo(q->host, q->service, &hints, &list);
     }
@@ -91,6 +95,13 @@ static void look_up(struct resolver_query *q)
     }
     if (q->answer.n == 0)
         q->answer.error = rc ? gai_strerror(rc) : "no address";
+}
+
+static void free_resolver(struct resolver *r)
+{
+    pthread_mutex_destroy(&r->lock);
+    pthread_cond_destroy(&r->wake);
+    free(r);
 }
 
 static void *run(void *arg)
@@ -105,9 +116,11 @@ static void *run(void *arg)
         struct resolver_query *q = LIST_OF(r->queue.next, struct resolver_query, node);
         list_remove(&q->node);
         q->state = QUERY_RUNNING;
+        r->is_looking_up = true;
         pthread_mutex_unlock(&r->lock);
         look_up(q);
         pthread_mutex_lock(&r->lock);
+        r->is_looking_up = false;
         if (q->is_cancelled) { /* its loop may be gone */
             free(q);
             continue;
@@ -115,7 +128,10 @@ static void *run(void *arg)
         q->state = QUERY_POSTED;
         loop_post(q->loop, &q->job);
     }
+    const bool is_orphaned = r->is_orphaned;
     pthread_mutex_unlock(&r->lock);
+    if (is_orphaned)
+        free_resolver(r);
     return NULL;
 }
 
@@ -128,9 +144,7 @@ struct resolver *resolver_create(void)
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->wake, NULL);
     if (pthread_create(&r->thread, NULL, run, r) != 0) {
-        pthread_mutex_destroy(&r->lock);
-        pthread_cond_destroy(&r->wake);
-        free(r);
+        free_resolver(r);
         return NULL;
     }
     return r;
@@ -140,14 +154,19 @@ void resolver_destroy(struct resolver *r)
 {
     if (!r)
         return;
+    const pthread_t thread = r->thread;
     pthread_mutex_lock(&r->lock);
     r->is_stopping = true;
+    /* getaddrinfo cannot be called off and may take minutes: an exit does not wait for it. */
+    const bool is_orphaned = r->is_orphaned = r->is_looking_up;
     pthread_cond_signal(&r->wake);
     pthread_mutex_unlock(&r->lock);
-    pthread_join(r->thread, NULL);
-    pthread_mutex_destroy(&r->lock);
-    pthread_cond_destroy(&r->wake);
-    free(r);
+    if (is_orphaned) {
+        pthread_detach(thread);
+        return;
+    }
+    pthread_join(thread, NULL);
+    free_resolver(r);
 }
 
 struct resolver_query *resolver_lookup(struct resolver *r, struct loop *l, const char *host,

@@ -24,7 +24,7 @@ struct resolver_answer {
 
 struct resolver; /* shared by all loops */
 struct resolver *resolver_create(void);
-/* Waits for the look-up under way. No query may be outstanding. */
+/* No query may be outstanding. A look-up that hangs is left to its thread. */
 void resolver_destroy(struct resolver *r);
 
 /* A look-up, embedded. `done` runs on `l`'s thread unless cancelled first. */

@@ -160,6 +160,8 @@ static enum go answer_health(struct request *r)
 static bool must_wait_for_models(struct request *r)
 {
     struct worker *w = r->worker;
+    if (atomic_load(&w->shared->is_draining))
+        return false; /* nobody fetches any more */
     models_refresh(w);
     return !w->models.was_attempted && (atomic_load(&w->shared->models.is_fetching) ||
                                         atomic_load(&w->models.incoming) != NULL);
@@ -180,8 +182,7 @@ static enum go answer_model(struct request *r)
     const struct tr_policy *policy = &w->shared->policy;
     struct str name = route_decode(&r->arena, r->model_name);
     struct buf *body = worker_out_buf(w);
-    if (name.n && tr_models_write_one(models_current(w), policy->model_aliases,
-                                      policy->model_succession, name, body)) {
+    if (name.n && tr_models_write_one(models_current(w), policy, name, body)) {
         answer_json(r, 200, buf_str(body));
         return request_end(r, END_DONE, NULL);
     }

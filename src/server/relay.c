@@ -165,6 +165,7 @@ static void begin_translation(struct request *r)
         .carries_content = t->carries_content,
         .created_unix_s = clock_unix_ms() / 1000,
         .metadata = t->metadata,
+        .names = t->names,
         .tool_names = t->tool_names,
         .is_function_call = t->is_function_call,
     };
@@ -238,7 +239,7 @@ static void on_data(void *arg, const char *p, size_t n)
 static void end_with_upstream_error(struct request *r)
 {
     struct tr_upstream_error e;
-    tr_upstream_error(r->upstream_status, buf_str(&r->collected), &e);
+    tr_upstream_error(r->upstream_status, buf_str(&r->collected), r->translated.names, &e);
     r->is_final = e.is_final;
     snprintf(r->detail, sizeof(r->detail), "upstream status %d%s%s", r->upstream_status,
              e.error.code[0] ? " " : "", e.error.code);

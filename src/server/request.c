@@ -292,6 +292,11 @@ static enum go step_translate(struct request *r)
     own(r, &r->translated.ignored);
     own(r, &r->translated.modified);
     buf_done(&r->body);
+    if (r->translated.is_succeeded) {
+        struct str asked = r->translated.asked_model;
+        succession_log(&shared->succession, asked.n ? asked : shared->policy.default_model,
+                       r->translated.model);
+    }
     return GO_ON;
 }
 

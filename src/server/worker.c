@@ -38,6 +38,7 @@ static void drain(struct worker *w, bool now)
     listener_close(w->listener);
     w->listener = NULL;
     models_view_stop(w);
+    request_models_arrived(w); /* what there is; they will not come any more */
     LIST_EACH(&w->tails, it, next)
     request_drop_tail(request_of_node(it));
     LIST_EACH(&w->connections, it, next)

@@ -17,6 +17,7 @@
 #include "server/health.h"
 #include "server/models_cache.h"
 #include "server/server.h"
+#include "server/succession.h"
 #include "translate/request.h"
 #include "upstream/upstream.h"
 
@@ -32,6 +33,7 @@ struct shared {
     struct admit admit;
     struct health health;
     struct models_cache models;
+    struct succession succession;
     _Atomic int64_t n_connections;
     _Atomic bool is_draining;
     struct worker *workers;

@@ -43,7 +43,9 @@ static void write_passed(struct buf *b, const struct translation *t)
     } passed[] = {{"inference_geo", FIELD_inference_geo},
                   {"speed", FIELD_speed},
                   {"fallbacks", FIELD_fallbacks},
-                  {"diagnostics", FIELD_diagnostics}};
+                  {"diagnostics", FIELD_diagnostics},
+                  {"context_management", FIELD_context_management},
+                  {"mcp_servers", FIELD_mcp_servers}};
     for (size_t i = 0; i < PX_ARRAY_LEN(passed); i++) {
         yyjson_val *v = t->field[passed[i].field];
         if (!v)
@@ -51,6 +53,12 @@ static void write_passed(struct buf *b, const struct translation *t)
         buf_printf(b, ",\"%s\":", passed[i].name);
         json_write_value(b, v);
     }
+    yyjson_val *container = t->field[FIELD_container];
+    if (!container)
+        return;
+    buf_append_z(b, yyjson_is_str(container) ? ",\"container\":{\"id\":" : ",\"container\":");
+    json_write_value(b, container);
+    buf_append_z(b, yyjson_is_str(container) ? "}" : "");
 }
 
 static void write_output_config(struct buf *b, const struct translation *t)

@@ -135,6 +135,7 @@ struct block *blocks_add_kind(struct translation *t, struct blocks *to, enum blo
         return NULL;
     }
     b->kind = kind;
+    b->origin = t->origin;
     struct blocks one = {b, b};
     blocks_move(to, &one);
     return b;

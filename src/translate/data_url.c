@@ -43,18 +43,24 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Percent escapes resolved and, of base64, line breaks left out. */
-static struct str unescape(struct arena *arena, struct str s, bool drops_blanks)
+/*
+ * Percent escapes resolved. Of base64 line breaks are left out, and escapes of what it cannot hold
+ * stay as they are: they are no base64, but valid text.
+ */
+static struct str unescape(struct arena *arena, struct str s, bool is_base64)
 {
     char *p = arena_alloc(arena, s.n + 1);
     size_t n = 0;
     for (size_t i = 0; p && i < s.n; i++) {
         char c = s.p[i];
         if (c == '%' && i + 2 < s.n && hex_of(s.p[i + 1]) >= 0 && hex_of(s.p[i + 2]) >= 0) {
-            c = (char)(hex_of(s.p[i + 1]) << 4 | hex_of(s.p[i + 2]));
-            i += 2;
+            int byte = hex_of(s.p[i + 1]) << 4 | hex_of(s.p[i + 2]);
+            if (byte < 0x80 || !is_base64) {
+                c = (char)byte;
+                i += 2;
+            }
         }
-        if (!drops_blanks || !is_blank(c))
+        if (!is_base64 || !is_blank(c))
             p[n++] = c;
     }
     return (struct str){p, n};

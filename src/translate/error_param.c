@@ -8,11 +8,12 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "translate/origin.h"
 
 #define PATH_BYTES_MAX 256
 
-/* How the components behind a root are translated. */
-enum rest { REST_DROPPED, REST_MESSAGE, REST_TOOL };
+/* How the components behind a root are translated, or its own name. */
+enum rest { REST_DROPPED, REST_MESSAGE, REST_TOOL, REST_MAX_TOKENS, REST_USER };
 
 /* Upstream path, from its start -> the client's. Longer ones stand before their beginnings. */
 static const struct {
@@ -31,9 +32,9 @@ static const struct {
     ROOT("output_config.effort", "reasoning_effort", REST_DROPPED),
     ROOT("thinking", "reasoning_effort", REST_DROPPED),
     ROOT("stop_sequences", "stop", REST_DROPPED),
-    ROOT("metadata.user_id", "user", REST_DROPPED),
+    ROOT("metadata.user_id", "user", REST_USER),
     ROOT("tool_choice", "tool_choice", REST_DROPPED),
-    ROOT("max_tokens", "max_tokens", REST_DROPPED),
+    ROOT("max_tokens", "max_tokens", REST_MAX_TOKENS),
     ROOT("temperature", "temperature", REST_DROPPED),
     ROOT("top_p", "top_p", REST_DROPPED),
     ROOT("top_k", "top_k", REST_DROPPED),
@@ -87,7 +88,7 @@ static void write_component(struct buf *b, struct str part)
 }
 
 /* Blocks are a union: the component behind the index in a content list is the block's type. */
-static void write_message_path(struct buf *b, struct str rest)
+static void write_block_path(struct buf *b, struct str rest)
 {
     struct str part, last = {0}, tag;
     while (str_split(&rest, '.', &part)) {
@@ -100,6 +101,35 @@ static void write_message_path(struct buf *b, struct str rest)
             rest = behind;
         last = part;
     }
+}
+
+/* Where the upstream's message came from; none when nobody knows. */
+static struct origin origin_at(const struct client_names *names, struct str index)
+{
+    uint64_t i;
+    if (!names || !str_to_u64(index, &i) || i >= names->n_messages)
+        return (struct origin){0};
+    return names->messages[i];
+}
+
+/* As much of the path as it has in the client's message, which the index counts differently. */
+static void write_message_path(struct buf *b, const struct client_names *names, struct str rest)
+{
+    struct str index, part, behind;
+    if (!str_split(&rest, '.', &index))
+        return;
+    const struct origin o = origin_at(names, index);
+    if (o.message == 0)
+        return;
+    buf_printf(b, "[%u]", (unsigned)o.message - 1);
+    behind = rest;
+    const bool is_content = str_split(&behind, '.', &part) && str_eq(part, STR("content"));
+    if (is_content && o.parts == 0) {
+        if (o.is_text)
+            write_component(b, part);
+        return;
+    }
+    write_block_path(b, rest);
 }
 
 static bool is_tool_field(struct str s)
@@ -131,7 +161,17 @@ static void write_tool_path(struct buf *b, struct str rest)
     while (str_split(&rest, '.', &part));
 }
 
-bool error_param(struct str message, char *to, size_t size)
+/* The root as the client wrote it, where it has two names for it. */
+static struct str root_name(size_t root, const struct client_names *names)
+{
+    if (names && roots[root].rest == REST_MAX_TOKENS)
+        return str_of(names->max_tokens);
+    if (names && roots[root].rest == REST_USER)
+        return str_of(names->user);
+    return roots[root].to;
+}
+
+bool error_param(struct str message, const struct client_names *names, char *to, size_t size)
 {
     struct str path;
     size_t i = 0;
@@ -144,9 +184,9 @@ bool error_param(struct str message, char *to, size_t size)
         return false;
     struct buf b;
     buf_init(&b, size - 1);
-    buf_append_str(&b, roots[i].to);
+    buf_append_str(&b, root_name(i, names));
     if (roots[i].rest == REST_MESSAGE)
-        write_message_path(&b, path);
+        write_message_path(&b, names, path);
     else if (roots[i].rest == REST_TOOL)
         write_tool_path(&b, path);
     bool is_fit = !b.failed;

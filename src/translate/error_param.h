@@ -9,10 +9,13 @@
 
 #include "base/str.h"
 
+struct client_names; /* NULL: not known */
+
 /*
  * Reads the path an upstream message begins with ("messages.3.content.0: ...") and writes it as
- * OpenAI's `param` ("messages[3].content[0]"). False, and an empty string, when there is none.
+ * OpenAI's `param` ("messages[4].content[0]"), by what the client named things. False, and an empty
+ * string, when there is none.
  */
-bool error_param(struct str message, char *to, size_t size);
+bool error_param(struct str message, const struct client_names *names, char *to, size_t size);
 
 #endif

@@ -14,33 +14,13 @@
 #define PENALTY_MAX    2.0
 #define FAST_BETA      "fast-mode-2026-02-01"
 #define FALLBACK_BETA  "server-side-fallback-2026-07-01"
+#define CONTEXT_BETA   "context-management-2025-06-27"
+#define MCP_BETA       "mcp-client-2025-11-20"
 
 static bool refuse_value(struct translation *t, const char *param, const char *expected)
 {
     return refuse(t, "invalid_value", param, "Invalid value for '%s': expected %s.", param,
                   expected);
-}
-
-/* A field that is part of OpenAI's API but that this server does not translate. */
-static bool read_refused(struct translation *t, const char *name, yyjson_val *v)
-{
-    (void)v;
-    return refuse(t, "unsupported_parameter", name,
-                  "Unsupported parameter: '%s' is not supported by this server.", name);
-}
-
-static bool read_refused_list(struct translation *t, const char *name, yyjson_val *v)
-{
-    if (!want_array(t, name, v))
-        return false;
-    return yyjson_arr_size(v) == 0 || read_refused(t, name, v);
-}
-
-static bool read_refused_object(struct translation *t, const char *name, yyjson_val *v)
-{
-    if (!want_object(t, name, v))
-        return false;
-    return yyjson_obj_size(v) == 0 || read_refused(t, name, v);
 }
 
 static bool read_switch(struct translation *t, const char *name, yyjson_val *v)
@@ -304,6 +284,22 @@ static bool read_speed(struct translation *t, const char *name, yyjson_val *v)
     if (!str_eq(word, STR("fast")) && !str_eq(word, STR("standard")))
         return refuse_value(t, name, "one of standard, fast");
     return fields_add_beta(t, name, STR(FAST_BETA));
+}
+
+/* The id of a container, or an object with one. */
+static bool read_container(struct translation *t, const char *name, yyjson_val *v)
+{
+    return yyjson_is_str(v) || yyjson_is_obj(v) || refuse_type(t, name, "a string or an object", v);
+}
+
+static bool read_context_management(struct translation *t, const char *name, yyjson_val *v)
+{
+    return want_object(t, name, v) && fields_add_beta(t, name, STR(CONTEXT_BETA));
+}
+
+static bool read_mcp_servers(struct translation *t, const char *name, yyjson_val *v)
+{
+    return want_array(t, name, v) && fields_add_beta(t, name, STR(MCP_BETA));
 }
 
 static bool read_fallbacks(struct translation *t, const char *name, yyjson_val *v)

@@ -112,6 +112,14 @@ static bool refuse_kind(struct translation *t, const struct content_part *p,
                   f->takes_text ? ", application/pdf and text" : " and application/pdf");
 }
 
+/* Declared a picture, but nothing that the upstream could show to the model. */
+static bool refuse_bytes(struct translation *t, const struct content_part *p,
+                         const struct inline_file *f)
+{
+    return refuse_image(t, content_path(t, p, f->member), "invalid_value",
+                        "the data is no JPEG, PNG, GIF or WebP image in base64");
+}
+
 static bool add_text_file(struct translation *t, const struct content_part *p,
                           const struct inline_file *f)
 {
@@ -168,6 +176,8 @@ static bool add_inline(struct translation *t, const struct content_part *p, stru
     if (kind != MEDIA_OTHER && is_declared && kind != declared &&
         !repair(t, "media_type", content_path(t, p, f->member)))
         return false;
+    if (kind == MEDIA_OTHER && media_kind_is_image(declared))
+        return refuse_bytes(t, p, f);
     if (kind == MEDIA_OTHER)
         kind = declared != MEDIA_OTHER ? declared : media_kind_of_name(f->name);
     if (kind != MEDIA_OTHER)
@@ -291,15 +301,31 @@ static bool want_source(struct translation *t, const struct content_part *p, yyj
            refuse_missing(t, content_path(t, p, ".source.type"));
 }
 
+/* Base64 under the wrong type is sent under the right one. */
+static bool read_own_base64(struct translation *t, const struct content_part *p, yyjson_val *source,
+                            struct str data)
+{
+    struct inline_file f = {.base64 = data, .member = ".source.data"};
+    enum media_kind declared = media_kind_of_type(json_str(json_get(source, "media_type")));
+    enum media_kind kind = media_kind_of_data(data);
+    if (!media_kind_is_image(kind))
+        return refuse_bytes(t, p, &f);
+    if (kind == declared)
+        return check_image_data(t, p, f.member, kind, data) && count_image(t, p, ".source") &&
+               content_pass(t, p);
+    return repair(t, "media_type", content_path(t, p, ".source.media_type")) &&
+           add_binary(t, p, &f, kind);
+}
+
 bool media_read_own_image(struct translation *t, const struct content_part *p)
 {
     yyjson_val *source;
-    if (!want_source(t, p, &source) || !count_image(t, p, ".source"))
+    if (!want_source(t, p, &source))
         return false;
     struct str data = json_str(json_get(source, "data"));
-    if (data.p && !check_image_data(t, p, ".source.data", media_kind_of_data(data), data))
-        return false;
-    return content_pass(t, p);
+    if (data.p)
+        return read_own_base64(t, p, source, data);
+    return count_image(t, p, ".source") && content_pass(t, p);
 }
 
 bool media_read_own_document(struct translation *t, const struct content_part *p)

@@ -380,8 +380,10 @@ bool messages_read(struct translation *t)
     yyjson_val *v;
     yyjson_arr_foreach(messages, i, max, v)
     {
+        t->origin = origin_of(i, v);
         if (!read_message(t, &r, i, v))
             return false;
     }
+    t->origin = (struct origin){0};
     return settle_end(t, &r) && media_settle(t);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "translate/model_list.h"
+#include "translate/request.h"
 
 enum model_class {
 #define CLASS(name, ...) CLASS_##name,
@@ -281,9 +282,12 @@ static void serve_target(struct arena *arena, const struct tr_models *models, bo
     *ret_is_succeeded = false;
 }
 
-bool tr_model_resolve(struct arena *arena, const struct tr_models *models, struct str aliases,
-                      bool succession, struct str asked, struct str *ret_id, bool *ret_is_succeeded)
+bool tr_model_resolve(struct arena *arena, const struct tr_models *models,
+                      const struct tr_policy *policy, struct str asked, struct str *ret_id,
+                      bool *ret_is_succeeded)
 {
+    const struct str aliases = policy->model_aliases;
+    const bool succession = policy->model_succession;
     if (model_known(models, asked) == MODEL_LIVE) {
         *ret_id = asked;
         *ret_is_succeeded = false;
@@ -297,7 +301,13 @@ bool tr_model_resolve(struct arena *arena, const struct tr_models *models, struc
     struct str id = normalised(arena, models, asked);
     if (id.n && serve_known(models, succession, id, ret_id, ret_is_succeeded))
         return true;
-    /* "*" is for what nothing else knows. */
+    /* "*" is for what nothing else knows; the operator knows a default that nothing here does. */
+    bool is_default = asked.n && str_eq(asked, policy->default_model);
+    if (is_default && model_known(models, id) == MODEL_UNKNOWN) {
+        *ret_id = str_starts(id, STR("claude-")) ? id : asked;
+        *ret_is_succeeded = false;
+        return true;
+    }
     target = mapped(aliases, STR("*"));
     if (target.n) {
         serve_target(arena, models, succession, target, ret_id, ret_is_succeeded);

@@ -13,6 +13,8 @@
 #include "base/buf.h"
 #include "base/str.h"
 
+struct tr_policy;
+
 enum model_line { LINE_NONE, LINE_HAIKU, LINE_SONNET, LINE_OPUS, LINE_FABLE, LINE_MYTHOS };
 enum model_life { LIFE_ACTIVE, LIFE_DEPRECATED, LIFE_RETIRED };
 enum model_effort {
@@ -57,12 +59,14 @@ bool tr_models_add_page(struct tr_models *m, struct str json, struct str *ret_af
 void tr_models_destroy(struct tr_models *m);
 
 /*
- * The model that serves `asked`: exact id, operator's map (`aliases`), provider prefix, dots,
- * "-latest", then (with `succession`) the successor of a retired one. `models` may be NULL.
- * False: nothing serves it (404 model_not_found). *ret_id lives in the arena or static memory.
+ * The model that serves `asked`: exact id, operator's map, provider prefix, dots, "-latest", then
+ * (with succession) the successor of a retired one, the operator's own default, and the map's "*".
+ * `models` may be NULL; of the policy the default and what begins with `model_` is read. False:
+ * nothing serves it (404 model_not_found). *ret_id lives in the arena, the policy, `asked` or
+ * static memory.
  */
-bool tr_model_resolve(struct arena *arena, const struct tr_models *models, struct str aliases,
-                      bool succession, struct str asked, struct str *ret_id,
+bool tr_model_resolve(struct arena *arena, const struct tr_models *models,
+                      const struct tr_policy *policy, struct str asked, struct str *ret_id,
                       bool *ret_is_succeeded);
 /* Capabilities of a resolved id; always answers (rule for unknown ids). */
 void tr_model_info(const struct tr_models *models, struct str id, struct model_info *ret);
@@ -70,7 +74,7 @@ void tr_model_info(const struct tr_models *models, struct str id, struct model_i
 /* GET /v1/models in OpenAI's shape; `models` NULL gives the static table. */
 bool tr_models_write_list(const struct tr_models *models, struct buf *out);
 /* GET /v1/models/{id}: 200 exactly for what a chat request would serve; false = model_not_found. */
-bool tr_models_write_one(const struct tr_models *models, struct str aliases, bool succession,
+bool tr_models_write_one(const struct tr_models *models, const struct tr_policy *policy,
                          struct str id, struct buf *out);
 
 #endif

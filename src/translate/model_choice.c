@@ -32,16 +32,13 @@ bool model_settle(struct translation *t)
     bool is_default = asked.n == 0;
     if (is_default)
         asked = p->default_model;
-    if (!tr_model_resolve(t->arena, t->models, p->model_aliases, p->model_succession, asked,
-                          &served, &t->is_succeeded)) {
-        /* The operator may know a model that nothing here does; clients may name it too. */
-        bool is_operators = str_eq(asked, p->default_model) &&
-                            (is_default || model_known(t->models, asked) == MODEL_UNKNOWN);
-        if (asked.n == 0 || !is_operators)
+    if (!tr_model_resolve(t->arena, t->models, p, asked, &served, &t->is_succeeded)) {
+        if (asked.n == 0 || !is_default)
             return refuse_model(t, asked);
-        served = asked;
+        served = asked; /* retired: the upstream says so itself */
         t->is_succeeded = false;
     }
+    t->out->is_succeeded = t->is_succeeded;
     /* The list behind `models` may be replaced while the request is under way. */
     t->out->model = arena_strdup(t->arena, served);
     if (!t->out->model.p)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "translate/instant.h"
+#include "translate/request.h"
 #include "json/json.h"
 
 #define MODEL_LIST_BYTES_MAX (4u << 20) /* strings of one list */
@@ -268,7 +269,7 @@ bool tr_models_write_list(const struct tr_models *models, struct buf *out)
     return !out->failed;
 }
 
-bool tr_models_write_one(const struct tr_models *models, struct str aliases, bool succession,
+bool tr_models_write_one(const struct tr_models *models, const struct tr_policy *policy,
                          struct str id, struct buf *out)
 {
     struct arena arena;
@@ -276,10 +277,13 @@ bool tr_models_write_one(const struct tr_models *models, struct str aliases, boo
     struct str served;
     bool is_succeeded, is_served = false;
     if (id.n && id.n <= MODEL_ID_BYTES_MAX &&
-        tr_model_resolve(&arena, models, aliases, succession, id, &served, &is_succeeded)) {
-        /* What nobody lists and no table knows, the upstream would refuse. */
+        tr_model_resolve(&arena, models, policy, id, &served, &is_succeeded)) {
+        /* What nobody lists and no table knows, the upstream would refuse; the operator's default
+         * is the operator's business. */
+        bool is_default =
+            str_eq(id, policy->default_model) || str_eq(served, policy->default_model);
         bool is_gone = model_known(models, served) == MODEL_RETIRED;
-        bool is_foreign = models && model_known(models, served) == MODEL_UNKNOWN;
+        bool is_foreign = models && !is_default && model_known(models, served) == MODEL_UNKNOWN;
         is_served = !is_gone && !is_foreign;
     }
     if (is_served) {

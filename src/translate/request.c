@@ -12,9 +12,9 @@
 
 /* Each step reads what the ones before it left; the first that refuses ends the request. */
 static bool (*const steps[])(struct translation *t) = {
-    model_settle,      fields_read,     format_read,        tools_read,
-    reasoning_settle,  messages_read,   tool_choice_settle, reasoning_fit,
-    max_tokens_settle, sampling_settle, cache_settle,       body_write,
+    model_settle,  fields_read,        format_read,   tools_read,        reasoning_settle,
+    messages_read, tool_choice_settle, reasoning_fit, max_tokens_settle, sampling_settle,
+    cache_settle,  origins_settle,     body_write,
 };
 
 static bool write_betas(struct translation *t)

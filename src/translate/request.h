@@ -29,11 +29,10 @@ struct tr_policy {
     enum tr_version version;  /* ANTHROPIC_VERSION pins one */
     enum tr_cache cache;      /* automatic prompt caching */
     bool eager_tool_input;    /* tools stream their input before a value is complete */
-    bool no_strict_tools;     /* the upstream could not compile them: none is strict */
-    bool no_forced_tools;     /* the upstream refused to force a call: the model is told */
     bool strict;              /* every ignore, clamp and repair is a 400 that names it */
 };
 
+struct client_names;
 struct tool_names;
 
 /* What the rest of the way needs to know of a request. Strings live in the arena or the input. */
@@ -43,6 +42,7 @@ struct tr_request {
     struct str beta;        /* value of the anthropic-beta header; empty = none */
     struct str asked_model; /* as the client named it; empty = it named none */
     struct str model;       /* as sent upstream */
+    bool is_succeeded;      /* `model` stands in for a retired one */
     bool is_stream;         /* the client wants chunks */
     bool include_usage;     /* stream_options.include_usage */
     bool is_json_object;    /* the fence filter is on */
@@ -57,6 +57,7 @@ struct tr_request {
     struct str ignored;           /* value of x-ignored-params; empty = no header */
     struct str modified;          /* value of x-modified-params; empty = no header */
     const struct tool_names *tool_names; /* for the way back, in the arena; NULL = no tools */
+    const struct client_names *names;    /* for the upstream's errors, in the arena */
     int64_t max_tokens;                  /* as sent upstream */
     int64_t input_estimate;              /* rough input tokens, for the token bucket */
 };

@@ -269,7 +269,7 @@ static enum event_kind kind_of(struct str name)
 static void take_error(struct tr_stream *s, struct str json, struct buf *out)
 {
     struct tr_upstream_error e;
-    tr_upstream_error(0, json, &e);
+    tr_upstream_error(0, json, s->answer.params->names, &e);
     s->is_final = e.is_final;
     tr_stream_fail(s, &e.error, out);
 }

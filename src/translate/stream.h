@@ -16,6 +16,7 @@ struct tr_usage { /* Anthropic's counts; 0 where it says nothing */
     int64_t input, cache_write, cache_read, output, thinking;
 };
 
+struct client_names;
 struct tool_names;
 
 /* Borrowed until tr_stream_destroy: they live with the request. */
@@ -28,6 +29,7 @@ struct tr_stream_params {
     int64_t created_unix_s;
     bool is_function_call;               /* legacy: one function_call instead of tool_calls */
     struct str metadata;                 /* echoed JSON object; empty = none */
+    const struct client_names *names;    /* for the upstream's errors; NULL = not known */
     const struct tool_names *tool_names; /* restores the client's names; NULL = none */
 };
 

@@ -11,6 +11,7 @@
 #include "base/utf8.h"
 #include "translate/golden.h"
 #include "translate/instant.h"
+#include "translate/origin.h"
 #include "translate/upstream_error.h"
 
 #define OUT_BYTES_MAX 65536
@@ -23,6 +24,16 @@ static int status_of(const struct golden_case *c)
     return (int)status;
 }
 
+/* A request whose messages were sent as they are. */
+static const struct client_names unchanged = {
+    .messages = (const struct origin[]){{.message = 1, .parts = 2},
+                                        {.message = 2, .parts = 2},
+                                        {.message = 3, .parts = 2},
+                                        {.message = 4, .parts = 2}},
+    .n_messages = 4,
+    .max_tokens = "max_tokens",
+    .user = "user"};
+
 static void run_error(const struct golden_case *c)
 {
     struct tr_upstream_error e;
@@ -30,7 +41,7 @@ static void run_error(const struct golden_case *c)
     struct str text = golden_section(c, "error"), line;
     buf_init(&actual, OUT_BYTES_MAX);
     buf_init(&expected, OUT_BYTES_MAX);
-    tr_upstream_error(status_of(c), golden_section(c, "body"), &e);
+    tr_upstream_error(status_of(c), golden_section(c, "body"), &unchanged, &e);
     buf_printf(&actual, "%d%s\n", e.error.status, e.is_final ? " final" : "");
     api_error_write(&e.error, &actual);
     assert_true(utf8_is_valid(buf_str(&actual)));

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "translate/model.h"
+#include "translate/request.h"
 #include "json/json.h"
 
 static const char page1[] =
@@ -137,8 +138,11 @@ static void test_a_flood_of_models_is_cut(void **state)
 static bool one(const struct tr_models *m, const char *aliases, bool succession, const char *id,
                 struct buf *out)
 {
+    const struct tr_policy policy = {.default_model = STR("local-model"),
+                                     .model_aliases = str_of(aliases),
+                                     .model_succession = succession};
     buf_reset(out);
-    bool is_served = tr_models_write_one(m, str_of(aliases), succession, str_of(id), out);
+    bool is_served = tr_models_write_one(m, &policy, str_of(id), out);
     assert_int_equal(is_served, out->len > 0);
     return is_served;
 }
@@ -172,6 +176,15 @@ static void test_one(void **state)
     assert_false(one(m, "", true, "gpt-4o", &out));
     assert_false(one(m, "", true, "claude-nonsense", &out));
     assert_false(one(m, "", true, "", &out));
+    /* The operator's default, which only the upstream knows; "*" is not for it. */
+    assert_true(one(m, "", true, "local-model", &out));
+    assert_false(holds(&out, "resolves_to"));
+    assert_true(one(NULL, "", true, "local-model", &out));
+    assert_true(one(m, "*=claude-haiku-5-5", true, "local-model", &out));
+    assert_false(holds(&out, "resolves_to"));
+    assert_true(one(m, "local-model=claude-haiku-5-5", true, "local-model", &out));
+    assert_true(holds(&out, "\"resolves_to\":\"claude-haiku-5-5\""));
+    assert_true(one(m, "gpt-4o=local-model", true, "gpt-4o", &out));
     buf_done(&out);
     tr_models_destroy(m);
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "translate/request.h"
+#include "translate/upstream_error.h"
 #include "json/json.h"
 
 #define MB (1u << 20)
@@ -353,6 +354,74 @@ static void test_long_error_texts(void **state)
     buf_done(&b);
 }
 
+/* The `param` of an upstream error about this request. */
+static void check_param(const char *request, const char *message, const char *param)
+{
+    struct arena arena;
+    struct tr_request req;
+    struct api_error err;
+    struct tr_upstream_error e;
+    char text[256];
+    arena_init(&arena, MB);
+    assert_true(tr_request(&arena, &documented, NULL, str_of(request), &req, &err));
+    snprintf(text, sizeof(text),
+             "{\"error\":{\"type\":\"invalid_request_error\",\"message\":\"%s: No.\"}}", message);
+    tr_upstream_error(400, str_of(text), req.names, &e);
+    assert_string_equal(e.error.param, param);
+    buf_done(&req.body);
+    arena_done(&arena);
+}
+
+/* H.1: the upstream counts its own messages; the client is told of its own. */
+static void test_errors_name_what_the_client_sent(void **state)
+{
+    (void)state;
+    static const char led[] =
+        "{\"model\":\"claude-opus-5-5\",\"max_completion_tokens\":9,\"safety_identifier\":\"a\","
+        "\"messages\":[{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"user\",\"content\":"
+        "\"U\"},"
+        "{\"role\":\"assistant\",\"content\":\"A\"},{\"role\":\"user\",\"content\":["
+        "{\"type\":\"text\",\"text\":\"P\"},{\"type\":\"text\",\"text\":\"Q\"}]}]}";
+    check_param(led, "messages.0.content.0.text", "messages[1].content");
+    check_param(led, "messages.1.role", "messages[2].role");
+    check_param(led, "messages.2.content.1.text.text", "messages[3].content[1].text");
+    check_param(led, "messages.2", "messages[3]");
+    check_param(led, "messages.3", "messages");
+    check_param(led, "messages.99999999999999999999.content", "messages");
+    check_param(led, "messages", "messages");
+    check_param(led, "max_tokens", "max_completion_tokens");
+    check_param(led, "metadata.user_id", "safety_identifier");
+    static const char joined[] =
+        "{\"model\":\"claude-opus-5-5\",\"max_tokens\":9,\"user\":\"a\",\"messages\":["
+        "{\"role\":\"user\",\"content\":\"U\"},{\"role\":\"user\",\"content\":\"V\"},"
+        "{\"role\":\"assistant\",\"content\":null,\"refusal\":\"R\"},{\"role\":\"user\","
+        "\"content\":["
+        "{\"type\":\"text\",\"text\":\"\"},{\"type\":\"text\",\"text\":\"Q\"}]}]}";
+    check_param(joined, "messages.0.content.1.text", "messages");
+    check_param(joined, "messages.1.content.0.text", "messages[2]");
+    check_param(joined, "messages.2.content.0.text", "messages[3]");
+    check_param(joined, "max_tokens", "max_tokens");
+    check_param(joined, "metadata.user_id", "user");
+    /* What tools answered is sent when the next message has come. */
+    static const char tools[] =
+        "{\"model\":\"claude-opus-5-5\",\"messages\":[{\"role\":\"user\",\"content\":\"U\"},"
+        "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c1\",\"type\":"
+        "\"function\","
+        "\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},"
+        "{\"role\":\"tool\",\"tool_call_id\":\"c1\",\"content\":\"R\"},"
+        "{\"role\":\"assistant\",\"content\":\"A\"},{\"role\":\"user\",\"content\":\"V\"}]}";
+    check_param(tools, "messages.1.content.0.tool_use.id", "messages[1]");
+    check_param(tools, "messages.2.content.0.tool_result.content", "messages[2]");
+    check_param(tools, "messages.3.content", "messages[3].content");
+    check_param(tools, "messages.4.content", "messages[4].content");
+    /* The message that asks the model to go on is ours. */
+    static const char trailing[] =
+        "{\"model\":\"claude-opus-5-5\",\"messages\":[{\"role\":\"user\",\"content\":\"U\"},"
+        "{\"role\":\"assistant\",\"content\":\"A\"}]}";
+    check_param(trailing, "messages.1.content", "messages[1].content");
+    check_param(trailing, "messages.2.content", "messages");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +438,7 @@ int main(void)
         cmocka_unit_test(test_nothing_points_into_the_body),
         cmocka_unit_test(test_estimate),
         cmocka_unit_test(test_error_object),
+        cmocka_unit_test(test_errors_name_what_the_client_sent),
         cmocka_unit_test(test_long_error_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

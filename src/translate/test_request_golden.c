@@ -64,8 +64,6 @@ static struct tr_policy policy_of(yyjson_val *v)
                           .thinking_reserve = flag(v, "thinking_reserve", true),
                           .temperature = 0.1,
                           .eager_tool_input = flag(v, "eager_tool_input", true),
-                          .no_strict_tools = flag(v, "no_strict_tools", false),
-                          .no_forced_tools = flag(v, "no_forced_tools", false),
                           .strict = flag(v, "strict", false)};
     json_to_int(json_get(v, "max_tokens"), &p.max_tokens);
     json_to_double(json_get(v, "temperature"), &p.temperature);

@@ -174,7 +174,7 @@ static bool emulate(struct translation *t)
 {
     struct tool_choice *choice = choice_of(t);
     bool is_forced = choice->kind == CHOICE_ANY || choice->kind == CHOICE_TOOL;
-    if (!is_forced || (t->model.takes_forced_tools && !t->policy->no_forced_tools))
+    if (!is_forced || t->model.takes_forced_tools)
         return true;
     choice->is_emulated = true;
     t->out->is_tool_choice_emulated = true;

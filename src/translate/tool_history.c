@@ -21,6 +21,7 @@ struct call {
     const struct tool_use *use;
     struct tool_result *result; /* NULL = none yet */
     enum cache_ttl cache;
+    struct origin origin; /* of the result; none where it is made up */
 };
 
 struct tool_history {
@@ -391,6 +392,7 @@ static bool add_result(struct translation *t, struct given_result *g, struct blo
     *call->result = g->result;
     call->result->id = call->use->id;
     call->cache = g->cache;
+    call->origin = t->origin;
     h->results++;
     return true;
 }
@@ -456,6 +458,7 @@ bool tool_history_settle(struct translation *t, struct blocks *to)
             return false;
         block->tool_result = result;
         block->cache = call->cache;
+        block->origin = call->origin;
     }
     *h = (struct tool_history){.functions = h->functions};
     return true;

@@ -246,20 +246,21 @@ static void write_union(yyjson_val *schema, struct buf *out)
 bool tool_schema_check(struct translation *t, struct tool *tool)
 {
     yyjson_val *type = yyjson_obj_get(tool->schema, "type");
-    const char *path =
-        tool_path(t, tool, json_get(tool->def, "parameters") ? ".parameters" : ".input_schema");
     struct branches b = {.root = tool->schema};
     tool->is_union = is_combined(tool->schema);
+    if (!tool->is_union && (!type || is_object_type(type)))
+        return true;
+    const char *path =
+        tool_path(t, tool, json_get(tool->def, "parameters") ? ".parameters" : ".input_schema");
     if (tool->is_union)
         collect(&b, tool->schema, 0);
-    bool is_object = type ? is_object_type(type) : !tool->is_union || b.n > 0;
+    bool is_object = type ? is_object_type(type) : b.n > 0;
     if (!is_object || b.is_too_big)
         return refuse(t, "invalid_value", path, "Invalid schema for function '%.*s': %s.",
                       STR_ARG(tool->client_name),
                       is_object ? "the union at its root is too large"
                                 : "schema must have type 'object'");
-    return !tool->is_union ||
-           modify_param(t, "unsupported_value", path, "tools.parameters(union->object)");
+    return modify_param(t, "unsupported_value", path, "tools.parameters(union->object)");
 }
 
 void tool_schema_write(const struct tool *tool, struct buf *b)

@@ -77,8 +77,6 @@ static bool settle_tool(struct translation *t, struct tool *tool, struct totals 
     struct buf scratch;
     if (!t->model.takes_structured_outputs)
         return drop(t, tool, "model");
-    if (t->policy->no_strict_tools)
-        return drop(t, tool, "upstream");
     if (tool->kind == TOOL_CUSTOM || is_empty(tool))
         return keep(t, tool, sum, &result);
     if (!has_plain_root(tool))

@@ -73,7 +73,7 @@ static bool set_inner(struct translation *t, struct tool *tool, enum tool_kind k
     tool->kind = kind;
     tool->inner = inner;
     tool->def = def;
-    return want_object(t, tool_path(t, tool, ""), def);
+    return yyjson_is_obj(def) || refuse_type(t, tool_path(t, tool, ""), "an object", def);
 }
 
 /* Which of the shapes an element has. *ret_is_ignored: it is none that can be served. */
@@ -165,14 +165,16 @@ static bool check_extensions(struct translation *t, const struct tool *tool, yyj
 
 static bool read_name(struct translation *t, struct tool *tool)
 {
-    const char *path = tool_path(t, tool, ".name");
     yyjson_val *name = json_get(tool->def, "name");
+    tool->client_name = json_str(name);
+    if (tool->client_name.n)
+        return true;
+    const char *path = tool_path(t, tool, ".name");
     if (!name)
         return refuse_missing(t, path);
-    if (!want_string(t, path, name, &tool->client_name))
-        return false;
-    return tool->client_name.n ||
-           refuse(t, "empty_string", path,
+    if (!yyjson_is_str(name))
+        return refuse_type(t, path, "a string", name);
+    return refuse(t, "empty_string", path,
                   "Invalid '%s': empty string. Expected a string with minimum length 1, but got "
                   "an empty string instead.",
                   path);
@@ -187,10 +189,10 @@ static bool read_schema(struct translation *t, struct tool *tool)
         strict = json_get(tool->outer, "strict");
     if (strict && !want_bool(t, tool_path(t, tool, ".strict"), strict, &tool->wants_strict))
         return false;
-    if (!tool->schema)
-        return true;
-    return want_object(t, tool_path(t, tool, path_of(t, ".%s", member)), tool->schema) &&
-           tool_schema_check(t, tool);
+    if (tool->schema && !yyjson_is_obj(tool->schema))
+        return refuse_type(t, tool_path(t, tool, path_of(t, ".%s", member)), "an object",
+                           tool->schema);
+    return !tool->schema || tool_schema_check(t, tool);
 }
 
 /* A grammar is told to the model: nothing holds it to it. */
@@ -214,15 +216,14 @@ static bool check_format(struct translation *t, const struct tool *tool)
 static bool read_function(struct translation *t, struct tool *tool)
 {
     yyjson_val *description = json_get(tool->def, "description");
-    struct str text;
     if (!read_name(t, tool) || !report_members(t, tool, tool->def) ||
         !check_extensions(t, tool, tool->def))
         return false;
     if (tool->def != tool->outer &&
         (!report_members(t, tool, tool->outer) || !check_extensions(t, tool, tool->outer)))
         return false;
-    if (description && !want_string(t, tool_path(t, tool, ".description"), description, &text))
-        return false;
+    if (description && !yyjson_is_str(description))
+        return refuse_type(t, tool_path(t, tool, ".description"), "a string", description);
     return tool->kind == TOOL_CUSTOM ? check_format(t, tool) : read_schema(t, tool);
 }
 

@@ -6,6 +6,7 @@
 #ifndef TRANSLATE_TRANSLATION_H
 #define TRANSLATE_TRANSLATION_H
 
+#include "translate/origin.h"
 #include "translate/reasoning.h"
 #include "translate/report.h"
 #include "translate/request.h"
@@ -36,6 +37,7 @@ struct block {
     struct block *next;
     enum block_kind kind;
     enum cache_ttl cache;
+    struct origin origin;
     union {
         struct str text;
         yyjson_val *value;
@@ -118,6 +120,7 @@ struct translation {
 
     struct blocks system;
     struct turn *turns, *last_turn;
+    struct origin origin;   /* of the blocks that are being made; none: they are ours */
     bool has_assistant;     /* or what tools answered: a conversation that goes on */
     bool has_thinking;      /* blocks of it come back in the history */
     bool has_own_reasoning; /* the message that is read has it in a field besides its content */

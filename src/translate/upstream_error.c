@@ -150,7 +150,8 @@ static void read_body(yyjson_val *root, struct said *s)
 }
 
 /* `code` of a verdict may be a text of the body, which ends with a NUL as yyjson's strings do. */
-static void fill(const struct said *s, struct tr_upstream_error *ret)
+static void fill(const struct said *s, const struct client_names *names,
+                 struct tr_upstream_error *ret)
 {
     struct verdict v = verdict_of(s);
     char param[sizeof(ret->error.param)] = "";
@@ -159,7 +160,7 @@ static void fill(const struct said *s, struct tr_upstream_error *ret)
     else if (v.code && strcmp(v.code, "context_length_exceeded") == 0)
         snprintf(param, sizeof(param), "messages");
     else if (v.status == 400 || v.status == 413 || v.status == 422)
-        error_param(s->message, param, sizeof(param));
+        error_param(s->message, names, param, sizeof(param));
     ret->is_final = v.is_final;
     if (s->message.n)
         api_error_set(&ret->error, v.status, v.type, v.code, param, "%.*s",
@@ -173,7 +174,8 @@ static void fill(const struct said *s, struct tr_upstream_error *ret)
                       s->status);
 }
 
-void tr_upstream_error(int status, struct str body, struct tr_upstream_error *ret)
+void tr_upstream_error(int status, struct str body, const struct client_names *names,
+                       struct tr_upstream_error *ret)
 {
     struct json_error json_error;
     yyjson_doc *doc = json_parse(body, &json_error);
@@ -184,6 +186,6 @@ void tr_upstream_error(int status, struct str body, struct tr_upstream_error *re
     /* Overload is told by its type everywhere. */
     if (s.is_in_stream || str_eq(s.type, STR("overloaded_error")))
         s.status = status_of_type(s.type);
-    fill(&s, ret);
+    fill(&s, names, ret);
     yyjson_doc_free(doc);
 }

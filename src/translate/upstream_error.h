@@ -11,6 +11,8 @@
 #include "base/str.h"
 #include "translate/api_error.h"
 
+struct client_names;
+
 /* What an upstream error means beyond its body. */
 struct tr_upstream_error {
     struct api_error error;
@@ -19,9 +21,10 @@ struct tr_upstream_error {
 
 /*
  * `body` may be anything: JSON of either envelope, HTML, nothing. `status` 0: an error inside a
- * stream or a 200, which only its type tells.
+ * stream or a 200, which only its type tells. `names`: of the request; NULL = not known.
  */
-void tr_upstream_error(int status, struct str body, struct tr_upstream_error *ret);
+void tr_upstream_error(int status, struct str body, const struct client_names *names,
+                       struct tr_upstream_error *ret);
 
 /* One response header for the client, appended by tr_response_header as "name: value\r\n". */
 /*

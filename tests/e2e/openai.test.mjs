@@ -121,6 +121,10 @@ describe('chat.completions.create', () => {
     assert.match(data.model, /^claude-haiku-/);
     assert.match(response.headers.get('x-modified-params'), /\bmodel\b/);
     assert.ok(data.choices[0].message.content);
+    await create('Hi', { model: 'claude-3-haiku-20240307' });
+    const lines = proxy.stderr.split('\n').filter((line) => line.includes('retired model is served'));
+    assert.equal(lines.length, 1, 'said once');
+    assert.match(lines[0], /claude-3-haiku-20240307.*claude-haiku-/);
   });
 
   it('reports every usage figure', async () => {

@@ -10,7 +10,7 @@ import { after, before, describe, it } from 'node:test';
 
 import OpenAI from 'openai';
 
-import { Connection, ask, chat, readStream, send, watchStream } from './lib/http.mjs';
+import { Connection, ask, chat, readStream, request, send, watchStream } from './lib/http.mjs';
 import { MODEL, PROXY_KEY, isSanitized, makeCertificate, sleep, startProxy, startSim, until } from './lib/process.mjs';
 
 const CANCEL_MS_MAX = 50;
@@ -124,6 +124,24 @@ describe('TLS', () => {
 });
 
 describe('an upstream that keeps its answer open', () => {
+  it('a list of models that does not come holds no shutdown', async () => {
+    const silent = http.createServer(() => {});
+    await new Promise((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    try {
+      const own = await startProxy(`http://127.0.0.1:${silent.address().port}`, { DRAIN_TIMEOUT: '20' });
+      const asked = send(own.port, request('GET', '/v1/models'));
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      const started = performance.now();
+      const [answer] = await Promise.all([asked, own.stop()]);
+      assert.equal(answer.status, 200);
+      assert.ok(answer.json.data.length > 0);
+      assert.ok(performance.now() - started < 5000, 'it waited for what could not come');
+    } finally {
+      silent.closeAllConnections();
+      silent.close();
+    }
+  });
+
   it('is let go soon after the last event', async () => {
     const data = (value) => `event: ${value.type}\ndata: ${JSON.stringify(value)}\n\n`;
     const usage = { input_tokens: 1, output_tokens: 1 };

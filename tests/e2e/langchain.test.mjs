@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
-import { AIMessage, HumanMessage, SystemMessage } from '@langchain/core/messages';
+import { AIMessage, HumanMessage, SystemMessage, ToolMessage } from '@langchain/core/messages';
 import { ChatPromptTemplate } from '@langchain/core/prompts';
 import { StringOutputParser } from '@langchain/core/output_parsers';
+import { tool } from '@langchain/core/tools';
 import { ChatOpenAI } from '@langchain/openai';
+import { z } from 'zod';
 
 import { Recorder } from './lib/recorder.mjs';
 import { MODEL, PROXY_KEY, startProxy, startSim } from './lib/process.mjs';
@@ -66,6 +68,17 @@ describe('ChatOpenAI', () => {
     assert.equal(recorder.last.body.max_tokens, 5);
     const cut = await chat().invoke('Say one END two', { stop: ['END'] });
     assert.equal(cut.content.trim(), 'One');
+  });
+
+  it('bindTools: a call, its result, the answer', async () => {
+    const get_weather = tool(({ city }) => `sunny in ${city}`, { name: 'get_weather', description: 'The weather.', schema: z.object({ city: z.string() }) });
+    const model = chat().bindTools([get_weather]);
+    const messages = [new HumanMessage('Please use get_weather')];
+    const asked = await model.invoke(messages);
+    assert.deepEqual(asked.tool_calls.map(({ name }) => name), ['get_weather']);
+    messages.push(asked, await get_weather.invoke(asked.tool_calls[0]));
+    assert.ok(messages.at(-1) instanceof ToolMessage);
+    assert.match((await model.invoke(messages)).content, /sunny in/);
   });
 
   it('an error is the API error, with its status', async () => {

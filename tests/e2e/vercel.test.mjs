@@ -5,7 +5,8 @@ import { after, before, describe, it } from 'node:test';
 
 import { createOpenAI } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
-import { generateText, streamText } from 'ai';
+import { generateText, stepCountIs, streamText, tool } from 'ai';
+import { z } from 'zod';
 
 import { Recorder } from './lib/recorder.mjs';
 import { MODEL, PROXY_KEY, startProxy, startSim } from './lib/process.mjs';
@@ -73,6 +74,15 @@ for (const provider of ['@ai-sdk/openai', '@ai-sdk/openai-compatible']) {
       assert.equal(await result.finishReason, 'stop');
       const usage = await result.usage;
       assert.ok(usage.inputTokens > 0 && usage.outputTokens >= 200);
+    });
+
+    it('generateText: tools run in a loop', async () => {
+      const cities = [];
+      const get_weather = tool({ description: 'The weather.', inputSchema: z.object({ city: z.string() }), execute: ({ city }) => cities.push(city) && 'sunny' });
+      const result = await generateText({ model: models[provider], prompt: 'Go on. [[sim: loop=3]]', tools: { get_weather }, stopWhen: stepCountIs(6), maxRetries: 0 });
+      assert.equal(cities.length, 3);
+      assert.deepEqual(result.steps.map(({ finishReason }) => finishReason), ['tool-calls', 'tool-calls', 'tool-calls', 'stop']);
+      assert.match(result.text, /sunny/);
     });
 
     it('an error is the API error, with its status', async () => {

@@ -43,6 +43,7 @@ static const struct entry entries[] = {
     {"tool", KIND_TEXT, AT(tool), 0, NULL},
     {"args", KIND_TEXT, AT(args), 0, NULL},
     {"calls", KIND_COUNT, AT(calls), DIRECTIVE_BLOCKS_MAX, NULL},
+    {"loop", KIND_COUNT, AT(loop), 1000, NULL},
     {"stop", KIND_TEXT, AT(stop), 0, NULL},
     {"pauses", KIND_COUNT, AT(pauses), DIRECTIVE_BLOCKS_MAX, NULL},
     {"sequence", KIND_TEXT, AT(sequence), 0, NULL},
@@ -100,7 +101,8 @@ const char *directives_name(size_t i)
 
 void directives_init(struct directives *d)
 {
-    *d = (struct directives){.words = -1, .tokens = -1, .piece = -1, .calls = 1, .pauses = 1};
+    *d = (struct directives){
+        .words = -1, .tokens = -1, .piece = -1, .calls = 1, .loop = -1, .pauses = 1};
     d->input = d->output = d->cached = d->cache_write = d->delta_input = -1;
     d->pings = -1;
     d->deltas = d->starts = 1;

@@ -53,7 +53,7 @@ struct directives {
     bool has_blocks;
     enum think_display think;
     struct str tool, args;
-    int64_t calls;
+    int64_t calls, loop; /* loop: -1 = not said */
     /* The end. */
     struct str stop, sequence, category, explanation;
     int64_t pauses;

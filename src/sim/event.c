@@ -176,10 +176,8 @@ static void write_piece(struct event_cursor *c, const struct script *s,
                         const struct script_block *block, struct buf *b)
 {
     if (c->offset == block->text.n) {
-        char signature[SCRIPT_SIGNATURE_BYTES + 1];
-        script_signature(signature, block->text);
         append_lit(b, "{\"type\":\"signature_delta\",\"signature\":\"");
-        buf_append(b, signature, SCRIPT_SIGNATURE_BYTES);
+        buf_append_str(b, block->signature);
         append_lit(b, "\"}");
         c->offset++;
         return;

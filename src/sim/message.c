@@ -38,11 +38,11 @@ static void write_text(struct buf *b, const struct script_block *block, bool is_
 
 static void write_thinking(struct buf *b, const struct script_block *block, bool is_start)
 {
-    char signature[SCRIPT_SIGNATURE_BYTES + 1];
-    script_signature(signature, block->text);
     buf_append_z(b, "{\"type\":\"thinking\",\"thinking\":");
     json_write_string(b, is_start ? STR("") : block->text);
-    buf_printf(b, ",\"signature\":\"%s\"}", is_start ? "" : signature);
+    buf_append_z(b, ",\"signature\":\"");
+    buf_append_str(b, is_start ? STR("") : block->signature);
+    buf_append_z(b, "\"}");
 }
 
 /* An input that was cut by max_tokens is no JSON any more: the API then gives what it has as {}. */
@@ -97,6 +97,11 @@ static void write_block(struct buf *b, const struct script_block *block, bool is
         buf_append_z(b, "{\"type\":\"future_block\",\"text\":\"not an answer\"}");
         return;
     }
+}
+
+void message_write_block(struct buf *b, const struct script_block *block)
+{
+    write_block(b, block, false);
 }
 
 void message_write_block_start(struct buf *b, const struct script_block *block)
@@ -161,8 +166,9 @@ static void write_usage(struct buf *b, const struct script_usage *u, bool is_sta
     write_input(b, u, is_start ? u->input : u->delta_input);
     buf_printf(b,
                ",\"cache_creation\":{\"ephemeral_5m_input_tokens\":%lld,"
-               "\"ephemeral_1h_input_tokens\":0},\"output_tokens\":%lld",
-               (long long)u->cache_write, (long long)(is_start && u->output > 1 ? 1 : u->output));
+               "\"ephemeral_1h_input_tokens\":%lld},\"output_tokens\":%lld",
+               (long long)(u->cache_write - u->cache_write_1h), (long long)u->cache_write_1h,
+               (long long)(is_start && u->output > 1 ? 1 : u->output));
     if (!is_start) {
         write_details(b, u);
         write_searches(b, u);

@@ -11,6 +11,8 @@
 void message_write(struct buf *b, const struct script *s);
 /* The message inside message_start: without content and end, or (`whole`) with both. */
 void message_write_start(struct buf *b, const struct script *s);
+/* One block as the whole message has it. */
+void message_write_block(struct buf *b, const struct script_block *block);
 /* content_block of content_block_start. */
 void message_write_block_start(struct buf *b, const struct script_block *block);
 /* delta and usage of message_delta: ,"delta":{...},"usage":{...} without the outer braces. */

@@ -9,7 +9,6 @@
 #define TEXT_MAX       65536 /* of one message, as far as an answer looks at it */
 #define TOKENS_BASE    7     /* the frame around a conversation */
 #define TOKENS_MESSAGE 3     /* the frame around each further message */
-#define TOKENS_TOOLS   313   /* what the API puts in front of tools */
 #define TOKENS_IMAGE   1600
 
 struct reader {
@@ -40,6 +39,32 @@ static int64_t count_value(yyjson_val *v)
         return n;
     }
     return 1;
+}
+
+static int64_t count_content(yyjson_val *content);
+
+int64_t prompt_count_block(yyjson_val *block)
+{
+    struct str type = json_str(json_get(block, "type"));
+    if (str_eq(type, STR("text")))
+        return token_count(json_str(json_get(block, "text")));
+    if (str_eq(type, STR("tool_result")))
+        return count_content(json_get(block, "content"));
+    if (str_eq(type, STR("image")) || str_eq(type, STR("document")))
+        return TOKENS_IMAGE;
+    return count_value(block);
+}
+
+static int64_t count_content(yyjson_val *content)
+{
+    if (yyjson_is_str(content))
+        return token_count(json_str(content));
+    int64_t n = 0;
+    yyjson_val *block;
+    yyjson_arr_iter it = yyjson_arr_iter_with(content);
+    while ((block = yyjson_arr_iter_next(&it)))
+        n += prompt_count_block(block);
+    return n;
 }
 
 static void note_media(struct reader *r, yyjson_val *block)
@@ -123,7 +148,7 @@ static void read_messages(struct reader *r, yyjson_val *messages)
         bool is_user = str_eq(role, STR("user")), is_system = str_eq(role, STR("system"));
         bool is_prefill = i + 1 == n && str_eq(role, STR("assistant"));
         if (!is_system && !is_prefill && m != last_user && !(is_user && p->n_users == 0)) {
-            r->tokens += count_value(content); /* its text is not looked at: spare the copy */
+            r->tokens += count_content(content); /* its text is not looked at: spare the copy */
             p->n_users += is_user;
             continue;
         }
@@ -139,6 +164,67 @@ static void read_messages(struct reader *r, yyjson_val *messages)
     }
 }
 
+/* Whether a message is more than the results of tools. */
+static bool has_text(yyjson_val *message)
+{
+    yyjson_val *content = json_get(message, "content"), *block;
+    if (yyjson_is_str(content))
+        return true;
+    yyjson_arr_iter it = yyjson_arr_iter_with(content);
+    while ((block = yyjson_arr_iter_next(&it)))
+        if (str_eq(json_str(json_get(block, "type")), STR("text")))
+            return true;
+    return false;
+}
+
+static size_t count_results(yyjson_val *message)
+{
+    size_t n = 0;
+    yyjson_val *block;
+    yyjson_arr_iter it = yyjson_arr_iter_with(json_get(message, "content"));
+    while ((block = yyjson_arr_iter_next(&it)))
+        n += str_eq(json_str(json_get(block, "type")), STR("tool_result"));
+    return n;
+}
+
+/*
+ * In a loop of tools the last user message is results only: what was asked stands further up. Of
+ * its directives those hold on that say how the whole loop goes.
+ */
+static bool read_task(struct reader *r, yyjson_val *messages, struct directives *d,
+                      struct sim_error *err)
+{
+    yyjson_val *m, *task = NULL;
+    yyjson_arr_iter it = yyjson_arr_iter_with(messages);
+    while ((m = yyjson_arr_iter_next(&it))) {
+        if (!str_eq(json_str(json_get(m, "role")), STR("user")))
+            continue;
+        if (has_text(m)) {
+            task = m;
+            r->p->n_results = 0;
+        } else {
+            r->p->n_results += count_results(m);
+        }
+    }
+    if (!task || r->p->n_results == 0)
+        return true;
+    struct directives asked;
+    struct str text;
+    int64_t tokens = r->tokens; /* counted already */
+    directives_init(&asked);
+    bool ok = directives_take(&asked, read_content(r, json_get(task, "content"), false), r->arena,
+                              err, &text);
+    r->tokens = tokens;
+    if (ok && asked.loop >= 0) {
+        d->loop = asked.loop;
+        d->think = d->think == THINK_UNSET ? asked.think : d->think;
+        d->tool = d->tool.p ? d->tool : asked.tool;
+        d->args = d->args.p ? d->args : asked.args;
+        d->calls = asked.calls;
+    }
+    return ok;
+}
+
 bool prompt_read(struct prompt *p, yyjson_val *root, unsigned token_percent, struct arena *a,
                  struct directives *d, struct sim_error *err)
 {
@@ -149,10 +235,11 @@ bool prompt_read(struct prompt *p, yyjson_val *root, unsigned token_percent, str
     read_messages(&r, json_get(root, "messages"));
     yyjson_val *tools = json_get(root, "tools");
     if (yyjson_arr_size(tools) > 0)
-        r.tokens += TOKENS_TOOLS + count_value(tools);
+        r.tokens += PROMPT_TOKENS_TOOLS + count_value(tools);
     r.tokens += count_value(json_get(json_get(root, "output_config"), "format"));
     p->input_tokens = r.tokens * token_percent / 100;
     if (!p->user.p || !p->system.p)
         return sim_error_set(err, a, 500, "Internal server error");
-    return directives_take(d, p->user, a, err, &p->user);
+    return read_task(&r, json_get(root, "messages"), d, err) &&
+           directives_take(d, p->user, a, err, &p->user);
 }

@@ -3,6 +3,7 @@
  */
 #include "sim/refuse.h"
 
+#include "sim/prefix.h"
 #include "sim/validate_part.h"
 
 static bool refuse_sampling(struct check *c)
@@ -11,6 +12,16 @@ static bool refuse_sampling(struct check *c)
     for (size_t i = 0; i < PX_ARRAY_LEN(names); i++)
         if (yyjson_obj_get(c->root, names[i]))
             return bad(c, "`%s` is deprecated for this model.", names[i]);
+    return true;
+}
+
+/* The same, as the newest version says it. */
+static bool refuse_sampling_fields(struct check *c)
+{
+    static const char *const names[] = {"temperature", "top_p", "top_k"};
+    for (size_t i = 0; i < PX_ARRAY_LEN(names); i++)
+        if (yyjson_obj_get(c->root, names[i]))
+            return bad(c, "%s: Extra inputs are not permitted", names[i]);
     return true;
 }
 
@@ -92,6 +103,26 @@ static bool refuse_version(struct check *c)
     return !c->is_2026 || bad(c, "anthropic-version: \"2026-10-21\" is not a valid version");
 }
 
+static bool is_no_thinking(void *arg, const struct prefix_step *s)
+{
+    bool *found = arg;
+    *found = str_eq(json_str(json_get(s->value, "type")), STR("thinking"));
+    return !*found;
+}
+
+static bool refuse_binding(struct check *c)
+{
+    yyjson_val *binding = json_get(yyjson_obj_get(c->root, "thinking"), "block_binding");
+    struct str behaviour = json_str(json_get(binding, "prefix_mismatch_behavior"));
+    bool found = false;
+    if (str_eq(behaviour, STR("drop_block")))
+        return true;
+    prefix_walk(c->root, is_no_thinking, &found);
+    return !found ||
+           bad(c, "messages.1.content.0: Invalid signature in thinking block. The block is "
+                  "bound to a different conversation.");
+}
+
 bool refuse_check(struct check *c, struct str names)
 {
     static const struct {
@@ -103,6 +134,7 @@ bool refuse_check(struct check *c, struct str names)
         {"system_role", refuse_system_role}, {"forced_tools", refuse_forced_tools},
         {"effort", refuse_effort},           {"thinking", refuse_thinking},
         {"schema", refuse_schema},           {"version", refuse_version},
+        {"binding", refuse_binding},         {"sampling_fields", refuse_sampling_fields},
     };
     struct str name;
     while (str_split(&names, ',', &name)) {

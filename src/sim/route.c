@@ -5,6 +5,7 @@
 
 #include "base/id.h"
 #include "base/utf8.h"
+#include "sim/cache.h"
 #include "sim/message.h"
 #include "sim/prompt.h"
 #include "sim/refuse.h"
@@ -159,6 +160,19 @@ static bool is_true(yyjson_val *root, const char *name)
     return yyjson_is_true(json_get(root, name));
 }
 
+/* The prefix of keys that stand for an account from before thinking blocks were bound. */
+#define OLD_ACCOUNT "sk-ant-old"
+
+/* What the request is charged to: a key of one of the two headers. */
+static struct str account(const struct routing *r)
+{
+    struct str key = exchange_header(r->q, STR("x-api-key"));
+    struct str bearer = exchange_header(r->q, STR("authorization"));
+    if (key.p || bearer.n < 7)
+        return str_trim(key);
+    return str_trim((struct str){bearer.p + 7, bearer.n - 7});
+}
+
 static bool build_answer(struct routing *r, struct check *c, yyjson_val *root)
 {
     struct routed *ret = r->ret;
@@ -175,6 +189,7 @@ static bool build_answer(struct routing *r, struct check *c, yyjson_val *root)
                              (long long)prompt.input_tokens,
                              (long long)c->model->cls->max_input_tokens);
     ret->is_stream = is_true(root, "stream");
+    cache_use(r->sim->cache, root, account(r), c->model, &prompt.cache);
     if (!script_build(&ret->script, &prompt, &ret->d, c->model, root, r->arena, &r->err))
         return false;
     ret->has_script = true;
@@ -199,11 +214,14 @@ static bool parse_body(struct routing *r, yyjson_doc **ret_doc)
 
 static bool serve_messages(struct routing *r, bool is_count)
 {
+    struct str beta = exchange_header(r->q, STR("anthropic-beta"));
     struct check c = {
         .arena = r->arena,
         .err = &r->err,
         .is_2026 = r->is_2026,
-        .has_beta = exchange_header(r->q, STR("anthropic-beta")).n > 0,
+        .has_beta = beta.n > 0,
+        .has_binding_beta = str_find(beta, STR("thinking-binding-controls-")) >= 0,
+        .is_old_account = str_starts(account(r), STR(OLD_ACCOUNT)),
         .is_count = is_count,
     };
     yyjson_doc *doc = NULL;
@@ -331,6 +349,7 @@ static bool serve_own(struct routing *r)
     }
     if (!is_get && str_eq(r->path, STR("/__sim/reset"))) {
         record_reset(r->sim->record);
+        cache_forget(r->sim->cache);
         buf_append_z(&r->ret->body, "{}");
         return true;
     }

@@ -9,6 +9,7 @@
 #include "base/id.h"
 #include "base/utf8.h"
 #include "sim/answer.h"
+#include "sim/bind.h"
 #include "sim/schema_instance.h"
 #include "sim/token.h"
 
@@ -36,20 +37,6 @@ static uint32_t hash(struct str s)
     return h;
 }
 
-void script_signature(char to[SCRIPT_SIGNATURE_BYTES + 1], struct str thinking)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint32_t x = hash(thinking) | 1;
-    for (size_t i = 0; i < SCRIPT_SIGNATURE_BYTES; i++) {
-        x ^= x << 13;
-        x ^= x >> 17;
-        x ^= x << 5;
-        to[i] = digits[x % 64];
-    }
-    memcpy(to, "EqQB", 4);
-    to[SCRIPT_SIGNATURE_BYTES] = '\0';
-}
-
 /* An id as the API makes them: prefix, "01" and 22 characters. */
 static struct str make_id(struct arena *a, const char *prefix)
 {
@@ -73,36 +60,118 @@ static enum think_display decide_thinking(const struct builder *b)
     struct str display = json_str(json_get(json_get(b->root, "thinking"), "display"));
     if (b->d->think != THINK_UNSET)
         return b->d->think;
-    if (str_eq(type, STR("disabled")) || str_eq(type, STR("between_tools")))
+    if (str_eq(type, STR("disabled")))
         return THINK_NONE;
-    if (!type.p && !(b->model->cls->thinks_by_default && b->p->user.n > LONG_PROMPT_BYTES))
+    if (str_eq(type, STR("between_tools")) && !b->p->tool_result.p)
+        return THINK_NONE;
+    bool is_hard = b->p->user.n > LONG_PROMPT_BYTES || b->d->loop >= 0;
+    if (!type.p && !(b->model->cls->thinks_by_default && is_hard))
         return THINK_NONE;
     if (display.p)
         return str_eq(display, STR("omitted")) ? THINK_OMITTED : THINK_TEXT;
     return b->model->cls->shows_thinking ? THINK_TEXT : THINK_OMITTED;
 }
 
-/* The name of the tool to call; .p NULL = none. */
+/* Whether the API runs the tool itself: not a call that the client answers. */
+static bool is_search(yyjson_val *tool)
+{
+    return str_starts(json_str(json_get(tool, "type")), STR("web_search_"));
+}
+
+static bool is_client_tool(yyjson_val *tool)
+{
+    struct str type = json_str(json_get(tool, "type"));
+    return !type.p || str_eq(type, STR("custom"));
+}
+
+static bool is_word_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
+}
+
+/* Whether a text holds a name, not as a part of a longer one. */
+static bool names_it(struct str text, struct str name)
+{
+    ptrdiff_t at;
+    for (bool is_first = true; name.n > 2 && (at = str_find(text, name)) >= 0; is_first = false) {
+        size_t end = (size_t)at + name.n;
+        bool is_joined = at > 0 ? is_word_char(text.p[at - 1]) : !is_first;
+        if (!is_joined && (end == text.n || !is_word_char(text.p[end])))
+            return true;
+        text = (struct str){text.p + end, text.n - end};
+    }
+    return false;
+}
+
+/* The client's tools in turn, for a loop. */
+static struct str nth_tool(yyjson_val *tools, size_t n)
+{
+    size_t n_tools = 0;
+    yyjson_val *tool;
+    yyjson_arr_iter it = yyjson_arr_iter_with(tools);
+    while ((tool = yyjson_arr_iter_next(&it)))
+        n_tools += is_client_tool(tool);
+    it = yyjson_arr_iter_with(tools);
+    while ((tool = yyjson_arr_iter_next(&it)))
+        if (is_client_tool(tool) && n-- % n_tools == 0)
+            return json_str(json_get(tool, "name"));
+    return (struct str){0};
+}
+
+/* Every tool that the prompt names is wanted; joined by commas. */
+static struct str named_tools(const struct builder *b, bool only_one)
+{
+    struct str names = {0};
+    yyjson_val *tool;
+    yyjson_arr_iter it = yyjson_arr_iter_with(json_get(b->root, "tools"));
+    while ((tool = yyjson_arr_iter_next(&it))) {
+        struct str name = json_str(json_get(tool, "name"));
+        if (!is_client_tool(tool) || !names_it(b->p->user, name))
+            continue;
+        names = names.p ? arena_printf(b->arena, "%.*s,%.*s", STR_ARG(names), STR_ARG(name)) : name;
+        if (only_one)
+            return names;
+    }
+    return names;
+}
+
+/* The names of the tools to call; .p NULL = none. */
 static struct str decide_tool(const struct builder *b)
 {
-    yyjson_val *tools = json_get(b->root, "tools"), *tool;
-    yyjson_val *choice = json_get(b->root, "tool_choice");
+    yyjson_val *tools = json_get(b->root, "tools"), *choice = json_get(b->root, "tool_choice");
     struct str type = json_str(json_get(choice, "type"));
+    bool is_looping = b->d->loop >= 0;
+    if (is_looping && (int64_t)b->p->n_results >= b->d->loop)
+        return (struct str){0};
     if (b->d->tool.p)
         return b->d->tool;
+    if (str_eq(type, STR("none")))
+        return (struct str){0};
     if (str_eq(type, STR("tool")))
         return json_str(json_get(choice, "name"));
-    if (str_eq(type, STR("any")))
-        return json_str(json_get(yyjson_arr_get_first(tools), "name"));
-    if (str_eq(type, STR("none")) || b->p->tool_result.p)
+    if (is_looping)
+        return nth_tool(tools, b->p->n_results);
+    if (b->p->tool_result.p && !str_eq(type, STR("any")))
         return (struct str){0};
-    yyjson_arr_iter it = yyjson_arr_iter_with(tools);
-    while ((tool = yyjson_arr_iter_next(&it))) { /* a prompt that names a tool wants it called */
-        struct str name = json_str(json_get(tool, "name"));
-        if (name.n > 2 && str_find(b->p->user, name) >= 0)
-            return name;
-    }
-    return (struct str){0};
+    struct str named =
+        named_tools(b, yyjson_is_true(json_get(choice, "disable_parallel_tool_use")));
+    return named.p || !str_eq(type, STR("any")) ? named : nth_tool(tools, 0);
+}
+
+/* A search that the prompt asks for, or that the request forces: its blocks and its answer. */
+static bool decide_search(const struct builder *b)
+{
+    yyjson_val *choice = json_get(b->root, "tool_choice"), *tool;
+    yyjson_arr_iter it = yyjson_arr_iter_with(json_get(b->root, "tools"));
+    while ((tool = yyjson_arr_iter_next(&it)))
+        if (is_search(tool))
+            break;
+    if (!tool || str_eq(json_str(json_get(choice, "type")), STR("none")) || b->d->stop.p)
+        return false;
+    struct str name = json_str(json_get(tool, "name"));
+    return names_it(b->p->user, name) || str_find(b->p->user, STR("earch")) >= 0 ||
+           str_eq(json_str(json_get(choice, "name")), name);
 }
 
 /* The id of the search that a paused turn ended in; .p NULL when this is no resumed turn. */
@@ -142,6 +211,11 @@ static void default_blocks(struct builder *b, struct str tool, bool is_resumed)
         d->blocks[d->n_blocks++] = BLOCK_TOOL;
         return;
     }
+    if (decide_search(b) && !is_resumed) {
+        d->blocks[d->n_blocks++] = BLOCK_SEARCH;
+        d->blocks[d->n_blocks++] = BLOCK_RESULT;
+        d->blocks[d->n_blocks++] = BLOCK_CITED;
+    }
     d->blocks[d->n_blocks++] = BLOCK_TEXT;
     if (must_pause(b))
         d->blocks[d->n_blocks++] = BLOCK_SEARCH;
@@ -154,6 +228,8 @@ static struct str thinking_text(const struct builder *b, enum think_display disp
     if (display != THINK_TEXT)
         return STR("");
     struct str about = utf8_cut(b->p->user, 80);
+    if (!about.n && b->p->tool_result.p)
+        return arena_printf(b->arena, "Result %zu is here. What follows from it?", b->p->n_results);
     return arena_printf(b->arena, "The user wrote: \"%.*s\". A short and direct answer will do.",
                         STR_ARG(about));
 }
@@ -174,8 +250,10 @@ static struct str tool_input(const struct builder *b, struct str name)
         return b->d->args;
     struct buf json;
     buf_init(&json, ARGS_BYTES_MAX);
-    schema_instance(&json, json_get(find_tool(b->root, name), "input_schema"),
-                    utf8_cut(b->p->user, 60));
+    struct str text = utf8_cut(b->p->user, 60);
+    if (b->d->loop >= 0)
+        text = arena_printf(b->arena, "step %zu", b->p->n_results + 1);
+    schema_instance(&json, json_get(find_tool(b->root, name), "input_schema"), text);
     struct str s =
         json.len && json.data[0] == '{' ? arena_strdup(b->arena, buf_str(&json)) : STR("{}");
     buf_done(&json);
@@ -320,12 +398,12 @@ static int64_t thinking_tokens(const struct builder *b)
     static const struct {
         const char *effort;
         int64_t tokens;
-    } efforts[] = {{"low", 16}, {"medium", 64}, {"xhigh", 256}, {"max", 512}};
+    } efforts[] = {{"low", 16}, {"medium", 64}, {"high", 128}, {"xhigh", 256}, {"max", 512}};
     struct str effort = json_str(json_get(json_get(b->root, "output_config"), "effort"));
     for (size_t i = 0; i < PX_ARRAY_LEN(efforts); i++)
         if (str_eq(effort, str_of(efforts[i].effort)))
             return efforts[i].tokens;
-    return 128; /* high, the default of most */
+    return b->model->cls->thinks_less ? 64 : 128; /* medium or high by default */
 }
 
 /* Counts the output and drops what max_tokens does not admit. */
@@ -385,9 +463,12 @@ static void apply_usage(struct builder *b)
 {
     struct script_usage *u = &b->s->usage;
     const struct directives *d = b->d;
-    u->cache_read = d->cached >= 0 ? d->cached : 0;
-    u->cache_write = d->cache_write >= 0 ? d->cache_write : 0;
-    u->input = d->input >= 0 ? d->input : b->p->input_tokens;
+    const struct cache_usage *cache = &b->p->cache;
+    int64_t left = b->p->input_tokens - cache->read - cache->write;
+    u->cache_read = d->cached >= 0 ? d->cached : cache->read;
+    u->cache_write = d->cache_write >= 0 ? d->cache_write : cache->write;
+    u->cache_write_1h = d->cache_write >= 0 ? 0 : cache->write_1h;
+    u->input = d->input >= 0 ? d->input : left > 0 ? left : 1;
     u->delta_input = d->delta_input >= 0 ? d->delta_input : u->input;
     if (d->output >= 0)
         u->output = d->output;
@@ -405,6 +486,9 @@ bool script_build(struct script *s, const struct prompt *p, struct directives *d
     s->seed = hash(s->id) | 1;
     bool is_resumed = paused_search(root).p != NULL;
     struct str tool = decide_tool(&b);
+    yyjson_val *forced = find_tool(root, tool);
+    if (!d->tool.p && forced && !is_client_tool(forced) && is_search(forced))
+        tool = (struct str){0};
     if (!d->has_blocks)
         default_blocks(&b, tool, is_resumed);
     size_t n_blocks = count_blocks(d, tool);
@@ -426,7 +510,7 @@ bool script_build(struct script *s, const struct prompt *p, struct directives *d
     apply_max_tokens(&b);
     apply_stop(&b);
     apply_usage(&b);
-    return true;
+    return bind_sign(s, root, model, a) || sim_error_set(err, a, 500, "Internal server error");
 }
 
 /* --- cuts ------------------------------------------------------------------------------------- */

@@ -16,18 +16,18 @@
 #include "sim/sim_model.h"
 #include "json/json.h"
 
-#define SCRIPT_SIGNATURE_BYTES 160
-
 struct script_block {
     enum block_kind kind;
     enum think_display display; /* BLOCK_THINK */
     struct str text;            /* text, thinking, input as JSON, result as JSON, redacted data */
+    struct str signature;       /* BLOCK_THINK */
     struct str id, name;        /* tools and searches; id of a result: the search it belongs to */
 };
 
 struct script_usage {
     int64_t input, cache_write, cache_read, output, thinking, searches;
-    int64_t delta_input; /* input as the message_delta says it */
+    int64_t cache_write_1h; /* of cache_write: what is kept for an hour */
+    int64_t delta_input;    /* input as the message_delta says it */
 };
 
 struct script {
@@ -53,7 +53,5 @@ bool script_build(struct script *s, const struct prompt *p, struct directives *d
                   struct sim_error *err);
 /* Bytes of the piece of `b->text` that begins at `offset`, as one delta carries it. */
 size_t script_piece(const struct script *s, const struct script_block *b, size_t offset);
-/* The signature of a thinking text, NUL-terminated: the same text always has the same one. */
-void script_signature(char to[SCRIPT_SIGNATURE_BYTES + 1], struct str thinking);
 
 #endif

@@ -85,8 +85,9 @@ static bool set_up(struct sim *s, const struct sim_options *o, char *why, size_t
     s->n_workers = o->workers < 1 ? 1 : o->workers > WORKERS_MAX ? WORKERS_MAX : o->workers;
     s->max_streams = o->max_streams > 0 ? (uint32_t)o->max_streams : 0;
     s->record = record_create();
+    s->cache = cache_create();
     s->workers = calloc((size_t)s->n_workers, sizeof(*s->workers));
-    if (!s->record || !s->workers) {
+    if (!s->record || !s->cache || !s->workers) {
         snprintf(why, why_size, "out of memory");
         return false;
     }
@@ -153,6 +154,7 @@ void sim_stop(struct sim *s)
         close_worker(&s->workers[i]);
     tls_context_destroy(s->tls);
     record_destroy(s->record);
+    cache_destroy(s->cache);
     free(s->workers);
     free(s);
 }

@@ -15,12 +15,22 @@
 #define EFFORT_ALL        (EFFORT_UP_TO_HIGH | SIM_EFFORT_XHIGH | SIM_EFFORT_MAX)
 #define MILLION           1000000
 
-/* Fable and Mythos 5.1 and 5.2. */
+/* Fable and Mythos 5.1, then 5.2. */
 static const struct sim_class class_z1 = {.thinking = SIM_THINK_ADAPTIVE,
                                           .effort = EFFORT_ALL,
                                           .thinks_by_default = true,
                                           .thinks_always = true,
                                           .takes_system_role = true,
+                                          .binding = SIM_BINDS_NEW_ACCOUNTS,
+                                          .max_input_tokens = MILLION,
+                                          .max_tokens = 128000,
+                                          .token_percent = 130};
+static const struct sim_class class_z2 = {.thinking = SIM_THINK_ADAPTIVE,
+                                          .effort = EFFORT_ALL,
+                                          .thinks_by_default = true,
+                                          .thinks_always = true,
+                                          .takes_system_role = true,
+                                          .binding = SIM_BINDS_ALL,
                                           .max_input_tokens = MILLION,
                                           .max_tokens = 128000,
                                           .token_percent = 130};
@@ -38,6 +48,8 @@ static const struct sim_class class_o55 = {.thinking = SIM_THINK_ADAPTIVE,
                                            .thinks_by_default = true,
                                            .thinks_always = true,
                                            .takes_system_role = true,
+                                           .binding = SIM_BINDS_NEW_ACCOUNTS,
+                                           .thinks_less = true,
                                            .max_input_tokens = MILLION,
                                            .max_tokens = 128000,
                                            .token_percent = 130};
@@ -45,6 +57,7 @@ static const struct sim_class class_s55 = {.thinking = SIM_THINK_ADAPTIVE | SIM_
                                            .effort = EFFORT_ALL,
                                            .thinks_by_default = true,
                                            .takes_system_role = true,
+                                           .binding = SIM_BINDS_NEW_ACCOUNTS,
                                            .refuses_high_effort_unthinking = true,
                                            .max_input_tokens = MILLION,
                                            .max_tokens = 128000,
@@ -54,10 +67,21 @@ static const struct sim_class class_h55 = {.thinking = SIM_THINK_ADAPTIVE | SIM_
                                            .thinks_by_default = true,
                                            .takes_forced_tools = true,
                                            .takes_system_role = true,
+                                           .binding = SIM_BINDS_NEW_ACCOUNTS,
+                                           .thinks_less = true,
                                            .refuses_high_effort_unthinking = true,
                                            .max_input_tokens = MILLION,
                                            .max_tokens = 128000,
                                            .token_percent = 130};
+static const struct sim_class class_o5 = {.thinking = SIM_THINK_ADAPTIVE | SIM_THINK_DISABLED,
+                                          .effort = EFFORT_ALL,
+                                          .thinks_by_default = true,
+                                          .takes_forced_tools = true,
+                                          .takes_system_role = true,
+                                          .refuses_high_effort_unthinking = true,
+                                          .max_input_tokens = MILLION,
+                                          .max_tokens = 128000,
+                                          .token_percent = 130};
 static const struct sim_class class_s5 = {.thinking = SIM_THINK_ADAPTIVE | SIM_THINK_DISABLED,
                                           .effort = EFFORT_ALL,
                                           .thinks_by_default = true,
@@ -125,9 +149,9 @@ static const struct sim_class class_old = {.thinking = SIM_THINK_DISABLED,
 /* Newest first: the order of GET /v1/models. */
 static const struct sim_model models[] = {
     {"claude-fable-5-2", NULL, "Claude Fable 5.2", "fable", "2026-11-09T00:00:00Z", ACTIVE,
-     &class_z1},
+     &class_z2},
     {"claude-mythos-5-2", NULL, "Claude Mythos 5.2", "mythos", "2026-11-09T00:00:00Z", ACTIVE,
-     &class_z1},
+     &class_z2},
     {"claude-haiku-5-5", NULL, "Claude Haiku 5.5", "haiku", "2026-10-07T00:00:00Z", ACTIVE,
      &class_h55},
     {"claude-opus-5-5", NULL, "Claude Opus 5.5", "opus", "2026-09-22T00:00:00Z", ACTIVE,
@@ -138,7 +162,7 @@ static const struct sim_model models[] = {
      &class_z1},
     {"claude-mythos-5-1", NULL, "Claude Mythos 5.1", "mythos", "2026-09-01T00:00:00Z", ACTIVE,
      &class_z1},
-    {"claude-opus-5", NULL, "Claude Opus 5", "opus", "2026-07-24T00:00:00Z", ACTIVE, &class_h55},
+    {"claude-opus-5", NULL, "Claude Opus 5", "opus", "2026-07-24T00:00:00Z", ACTIVE, &class_o5},
     {"claude-sonnet-5", NULL, "Claude Sonnet 5", "sonnet", "2026-06-29T00:00:00Z", ACTIVE,
      &class_s5},
     {"claude-fable-5", NULL, "Claude Fable 5", "fable", "2026-06-07T00:00:00Z", ACTIVE, &class_z0},

@@ -33,6 +33,12 @@ enum sim_sampling {
     SIM_SAMPLING_BOTH,
 };
 
+enum sim_binding { /* thinking blocks are bound to what stood in front of them */
+                   SIM_BINDS_NEVER,
+                   SIM_BINDS_NEW_ACCOUNTS,
+                   SIM_BINDS_ALL,
+};
+
 /* A class of models that behave alike. */
 struct sim_class {
     unsigned thinking; /* enum sim_thinking */
@@ -44,6 +50,8 @@ struct sim_class {
     bool takes_system_role;
     bool shows_thinking;                 /* default display: summarized, not omitted */
     bool refuses_high_effort_unthinking; /* thinking disabled with xhigh or max */
+    bool thinks_less;                    /* the default effort is medium, not high */
+    enum sim_binding binding;
     enum sim_sampling sampling;
     int64_t max_input_tokens;
     int64_t max_tokens;

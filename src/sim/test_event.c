@@ -341,9 +341,43 @@ static void long_prompts_keep_their_ends(void **state)
     buf_done(&body);
 }
 
+static void calls_the_tools_that_a_prompt_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *more, *prompt, *want, *wants_not;
+    } cases[] = {
+        {"", "use get_time and get_weather", "\"name\":\"get_weather\"", "\"type\":\"text\""},
+        {"", "use get_time and get_weather", "\"name\":\"get_time\"", "\"type\":\"text\""},
+        {"\"tool_choice\":{\"type\":\"auto\",\"disable_parallel_tool_use\":true},",
+         "use get_time and get_weather", "\"name\":\"get_weather\"", "get_time"},
+        {"\"tool_choice\":{\"type\":\"none\"},", "use get_time", "\"type\":\"text\"", "tool_use"},
+        {"", "use get_timeout", "\"type\":\"text\"", "tool_use"}, /* a longer name */
+        {"", "please search for boats", "\"type\":\"web_search_tool_result\"", "\"tool_use\""},
+        {"", "please search for boats", "\"web_search_result_location\"", "\"tool_use\""},
+        {"\"tool_choice\":{\"type\":\"tool\",\"name\":\"web_search\"},", "boats",
+         "\"type\":\"server_tool_use\"", "\"tool_use\""},
+    };
+    for (size_t i = 0; i < PX_ARRAY_LEN(cases); i++) {
+        struct spoken k;
+        char body[1024];
+        snprintf(body, sizeof(body),
+                 ASK("%s\"tools\":[{\"type\":\"web_search_20250305\",\"name\":\"web_search\"},"
+                     "{\"name\":\"get_weather\",\"input_schema\":{\"type\":\"object\"}},"
+                     "{\"name\":\"get_time\",\"input_schema\":{\"type\":\"object\"}}],",
+                     "%s"),
+                 cases[i].more, cases[i].prompt);
+        speak(&k, body);
+        if (!has(&k.json, cases[i].want) || has(&k.json, cases[i].wants_not))
+            fail_msg("case %zu: %.*s", i, STR_ARG(buf_str(&k.json)));
+        hush(&k);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(calls_the_tools_that_a_prompt_names),
         cmocka_unit_test(answers_make_sense),
         cmocka_unit_test(books_and_seasons_are_json_when_asked),
         cmocka_unit_test(structured_output_fits_the_schema),

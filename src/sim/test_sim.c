@@ -384,9 +384,37 @@ static void says_why_it_does_not_start(void **state)
     assert_null(sim_start(&no_cert, why, sizeof(why)));
 }
 
+static void refuses_what_it_is_told_to(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *directive, *body, *want;
+    } cases[] = {
+        {"refuse=sampling", ASK("\"temperature\":0.5,", "hi"),
+         "`temperature` is deprecated for this model."},
+        {"refuse=sampling", ASK("", "hi"), "HTTP/1.1 200"},
+        {"refuse=version,prefill", ASK("", "hi"), "HTTP/1.1 200"}, /* 2023-06-01 is taken */
+        {"refuse=forced_tools,schema",
+         ASK("\"tools\":[{\"name\":\"a\",\"strict\":true,\"input_schema\":{\"type\":\"object\","
+             "\"additionalProperties\":false}}],",
+             "hi"),
+         "too complex"},
+        {"refuse=everything", ASK("", "hi"), "'everything' is nothing that can be refused"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct buf b;
+        char headers[256];
+        snprintf(headers, sizeof(headers), CLOSE "x-sim: %s\r\n", cases[i].directive);
+        ask(&b, "POST", "/v1/messages", headers, cases[i].body);
+        assert_has(&b, cases[i].want);
+        buf_done(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(refuses_what_it_is_told_to),
         cmocka_unit_test(answers_json),
         cmocka_unit_test(answers_streams),
         cmocka_unit_test(refuses_as_the_api_does),

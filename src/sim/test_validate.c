@@ -250,6 +250,12 @@ static void checks_turns(void **state)
                USER ",{\"role\":\"assistant\",\"content\":[{\"type\":\"thinking\",\"thinking\":"
                     "\"x\",\"signature\":\"forged\"}," TEXT("y") "]}," USER),
          "messages.1.content.0: Invalid `signature` in `thinking` block"},
+        {NEW,
+         HEAD("claude-opus-5") "\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
+                               "\"document\",\"source\":{\"type\":\"base64\",\"media_type\":"
+                               "\"image/png\",\"data\":\"AAAA\"}}]}]}",
+         "messages.0.content.0.document.source.base64.media_type: Input should be "
+         "'application/pdf'"},
     };
     run(cases, PX_ARRAY_LEN(cases));
 }

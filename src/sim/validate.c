@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/utf8.h"
+#include "sim/bind.h"
 #include "sim/validate_part.h"
 
 #define CACHE_MARKS_MAX 4
@@ -205,12 +206,31 @@ static bool field_cache_control(struct check *c, const char *name, yyjson_val *v
     return check_cache_control(c, name, v);
 }
 
+static bool check_block_binding(struct check *c, const char *path, yyjson_val *thinking)
+{
+    char where[128];
+    yyjson_val *binding = yyjson_obj_get(thinking, "block_binding");
+    if (!binding || yyjson_is_null(binding))
+        return true;
+    if (!c->has_binding_beta)
+        return bad(c, "%s.block_binding: Extra inputs are not permitted", path);
+    snprintf(where, sizeof(where), "%s.block_binding", path);
+    if (!yyjson_is_obj(binding))
+        return bad(c, "%s: Input should be a valid dictionary", where);
+    if (!check_keys(c, where, binding, "prefix_mismatch_behavior"))
+        return false;
+    yyjson_val *behavior = yyjson_obj_get(binding, "prefix_mismatch_behavior");
+    snprintf(where, sizeof(where), "%s.block_binding.prefix_mismatch_behavior", path);
+    return !behavior || yyjson_is_null(behavior) ||
+           check_choice(c, where, behavior, "error drop_block");
+}
+
 static bool field_thinking(struct check *c, const char *name, yyjson_val *v)
 {
     static const struct {
         const char *type, *keys;
     } forms[] = {{"adaptive", "type display block_binding"},
-                 {"enabled", "type budget_tokens display"},
+                 {"enabled", "type budget_tokens display block_binding"},
                  {"disabled", "type"},
                  {"between_tools", "type"}};
     if (!yyjson_is_obj(v))
@@ -222,7 +242,7 @@ static bool field_thinking(struct check *c, const char *name, yyjson_val *v)
         if (!str_eq(type, str_of(forms[i].type)))
             continue;
         snprintf(path, sizeof(path), "%s.%s", name, forms[i].type);
-        if (!check_keys(c, path, v, forms[i].keys))
+        if (!check_keys(c, path, v, forms[i].keys) || !check_block_binding(c, path, v))
             return false;
         yyjson_val *display = json_get(v, "display");
         snprintf(path, sizeof(path), "%s.%s.display", name, forms[i].type);
@@ -520,8 +540,8 @@ static bool rule_turns(struct check *c)
 bool validate_request(struct check *c, yyjson_val *root)
 {
     static bool (*const rules[])(struct check *) = {
-        find_model,    rule_max_tokens,  rule_sampling,    rule_effort,
-        rule_thinking, rule_tool_choice, rule_cache_marks, rule_turns,
+        find_model,       rule_max_tokens,  rule_sampling, rule_effort, rule_thinking,
+        rule_tool_choice, rule_cache_marks, rule_turns,    bind_check,
     };
     c->root = root;
     c->n_cache_marks = 0;

@@ -296,6 +296,24 @@ static bool check_prefill(struct check *c, yyjson_val *last)
     return true;
 }
 
+/* With manual thinking the turn whose tools were just answered begins with its thinking. */
+static bool check_thinking_first(struct check *c, size_t i, yyjson_val *message)
+{
+    struct str thinking = json_str(json_get(json_get(c->root, "thinking"), "type"));
+    yyjson_val *content = yyjson_obj_get(message, "content");
+    struct str first = json_str(yyjson_obj_get(yyjson_arr_get_first(content), "type"));
+    struct str last = json_str(yyjson_obj_get(yyjson_arr_get_last(content), "type"));
+    if (!str_eq(thinking, STR("enabled")) || !str_eq(last, STR("tool_use")) ||
+        is_in_list("thinking redacted_thinking", first))
+        return true;
+    return bad(c,
+               "messages.%zu.content.0.type: Expected `thinking` or `redacted_thinking`, but found "
+               "`%.*s`. When `thinking` is enabled, a final `assistant` message must start with a "
+               "thinking block (preceeding the lastmost set of `tool_use` and `tool_result` "
+               "blocks). To avoid this requirement, disable `thinking`.",
+               i, STR_ARG(first));
+}
+
 bool check_turns(struct check *c, yyjson_val *messages)
 {
     struct turn turn = {0}, *t = &turn;
@@ -322,5 +340,8 @@ bool check_turns(struct check *c, yyjson_val *messages)
     }
     if (!all_answered(t))
         return unanswered(c, t);
+    if (t->n_ids > 0 && turn_role && is_role(turn_role, "user") &&
+        !check_thinking_first(c, t->message, yyjson_arr_get(messages, t->message)))
+        return false;
     return !is_role(before, "assistant") || check_prefill(c, before);
 }

@@ -12,11 +12,13 @@
 #include "net/listener.h"
 #include "net/loop.h"
 #include "net/tls.h"
+#include "sim/cache.h"
 #include "sim/record.h"
 #include "sim/sim.h"
 
 struct sim {
     struct record *record;
+    struct cache *cache;
     struct tls_context *tls;                  /* NULL = plain */
     char directives[RECORD_DIRECTIVES_BYTES]; /* for every request of /v1/messages */
     uint32_t max_streams;

@@ -192,10 +192,11 @@ function addCall(calls, { index, ...delta }) {
  * Reads an OpenAI stream: {chunks, content, calls, finish, usage}, or with `error` where it ended in one.
  * Checks what must hold of every stream.
  */
-export function readStream(text) {
+export function readStream(text, { index = 0, choices = 1 } = {}) {
   const data = eventData(text);
   const result = { chunks: [], content: '', reasoning: '', refusal: '', calls: [], finish: null, usage: null, error: null };
   const isDone = data.at(-1) === '[DONE]';
+  let isFirst = true;
   for (const [i, piece] of (isDone ? data.slice(0, -1) : data).entries()) {
     const chunk = JSON.parse(piece);
     if (chunk.error) {
@@ -211,8 +212,10 @@ export function readStream(text) {
     if (chunk.usage) result.usage = chunk.usage;
     const choice = chunk.choices[0];
     if (!choice) continue;
-    assert.equal(choice.index, 0);
-    assert.equal('role' in choice.delta, i === 0, 'the role comes once, first');
+    assert.ok(choice.index < choices, `choice ${choice.index} of ${choices}`);
+    if (choice.index !== index) continue;
+    assert.equal('role' in choice.delta, isFirst, 'the role comes once, first');
+    isFirst = false;
     assert.equal(result.finish, null, 'nothing but usage comes behind the finish reason');
     result.content += choice.delta.content ?? '';
     result.reasoning += choice.delta.reasoning_content ?? '';

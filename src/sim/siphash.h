@@ -12,6 +12,6 @@ struct digest {
 };
 
 /* Keyed with the simulator's own key. */
-struct digest siphash(const void *p, size_t n);
+struct digest siphash(const void *data, size_t n);
 
 #endif

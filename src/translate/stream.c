@@ -511,12 +511,11 @@ enum tr_state tr_stream_end(struct tr_stream *s, struct buf *out)
 
 bool tr_choices_write_end(struct tr_stream *const streams[], size_t n, struct buf *out)
 {
-    const struct completion *whole[TR_CHOICES_MAX];
+    const struct completion *whole[TR_CHOICES_MAX] = {streams[0]->answer.whole};
     struct tr_usage usage = streams[0]->total;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 1; i < n; i++) {
         whole[i] = streams[i]->answer.whole;
-        if (i > 0)
-            usage = usage_sum(&usage, &streams[i]->total);
+        usage = usage_sum(&usage, &streams[i]->total);
     }
     if (whole[0])
         return completion_write(whole, n, &usage, out);

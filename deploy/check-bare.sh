@@ -15,13 +15,19 @@ if [ "${1:-}" = --rounds ]; then
 fi
 suite=${1:-bookworm}
 need_root
-need debootstrap curl jq git python3 unshare
+need debootstrap curl jq git python3 unshare pkill
 
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/claude-proxy-bare.XXXXXX")
 root=$work/root
 server=
+# The server is a child of the shell that waits for it in the background: both end, and --kill-child
+# takes what runs inside.
+stop_server() {
+    pkill -P "$server" 2>/dev/null || true
+    kill "$server" 2>/dev/null || true
+}
 cleanup() {
-    [ -z "$server" ] || kill "$server" 2>/dev/null || true
+    [ -z "$server" ] || stop_server
     rm -rf --one-file-system "$work"
 }
 trap cleanup EXIT
@@ -78,7 +84,7 @@ for example in "$work"/example-*.sh; do
     '' | *'"error":'*) die "the README's example got no good answer" ;;
     esac
 done
-kill "$server"
+stop_server
 wait "$server" || true
 server=
 

@@ -21,9 +21,9 @@ work=$(mktemp -d "${TMPDIR:-/var/tmp}/claude-proxy-bare.XXXXXX")
 root=$work/root
 server=
 # The server is a child of the shell that waits for it in the background: both end, and --kill-child
-# takes what runs inside.
+# takes what runs inside. (unshare holds SIGTERM back while it waits.)
 stop_server() {
-    pkill -P "$server" 2>/dev/null || true
+    pkill -KILL -P "$server" 2>/dev/null || true
     kill "$server" 2>/dev/null || true
 }
 cleanup() {

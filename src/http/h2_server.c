@@ -344,11 +344,6 @@ void *h2_inbound_arg(const struct h2_inbound *st)
     return st->arg;
 }
 
-int32_t h2_inbound_id(const struct h2_inbound *st)
-{
-    return st->id;
-}
-
 static nghttp2_nv make_nv(struct str name, struct str value)
 {
     return (nghttp2_nv){

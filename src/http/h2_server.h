@@ -83,7 +83,6 @@ size_t h2_server_open_streams(const struct h2_server *s);
 /* The caller's own pointer for a stream. */
 void h2_inbound_set_arg(struct h2_inbound *st, void *arg);
 void *h2_inbound_arg(const struct h2_inbound *st);
-int32_t h2_inbound_id(const struct h2_inbound *st);
 /* The response's head; header names in lower case, copied. `has_body` false ends the answer. */
 bool h2_inbound_respond(struct h2_inbound *st, int status, const struct h2_header *headers,
                         size_t n, bool has_body);

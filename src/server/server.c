@@ -201,11 +201,6 @@ struct server *server_start(const struct server_options *o, char *why, size_t wh
     return s;
 }
 
-int server_port(const struct server *s)
-{
-    return s->port;
-}
-
 void server_run(struct server *s)
 {
     if (s->n_running > 0)

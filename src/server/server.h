@@ -18,7 +18,6 @@ struct server_options {
 
 /* Binds, starts the workers. NULL with one line in `why` (port in use, bad URL, no CA...). */
 struct server *server_start(const struct server_options *o, char *why, size_t why_size);
-int server_port(const struct server *s);
 /* Blocks until SIGTERM or SIGINT, then drains: no new connections, open answers finish within the
  * limit. A second signal ends at once. */
 void server_run(struct server *s);

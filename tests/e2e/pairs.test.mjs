@@ -84,6 +84,9 @@ class Differences {
     if (name) this.counts[name]++;
     else this.unexplained.push(`${label}: ${JSON.stringify({ ...difference, pair: undefined, answer: undefined })}`);
   }
+  get total() {
+    return Object.values(this.counts).reduce((sum, count) => sum + count, 0);
+  }
   check(t) {
     for (const [name, count] of Object.entries(this.counts)) t.diagnostic(`${String(count).padStart(4)} ${name}`);
     assert.deepEqual(this.unexplained, []);
@@ -109,7 +112,7 @@ describe('pairs of requests', { skip: !pairs.length && `${file} is not here` }, 
         else differences.add({ at, ours: a, theirs: b, pair }, pair.id);
       }
     }
-    t.diagnostic(`${pairs.length} pairs: ${pairs.length} translated, ${compared} compared, ${equal} fields equal, ${differences.unexplained.length} differences unexplained`);
+    t.diagnostic(`count: recorded pairs: ${pairs.length} translated, ${compared} of them compared, ${equal} fields equal, ${differences.total} of ${Object.keys(differences.counts).length} kinds different for a reason, ${differences.unexplained.length} without`);
     differences.check(t);
     assert.ok(compared > 10);
   });
@@ -134,7 +137,7 @@ describe('pairs of requests', { skip: !pairs.length && `${file} is not here` }, 
         for (const at of new Set([...a, ...b])) if (a.has(at) !== b.has(at)) differences.add({ at, isOurs: a.has(at), answer }, pair.id);
       }
     }
-    t.diagnostic(`${answers} answers, ${differences.unexplained.length} differences unexplained`);
+    t.diagnostic(`count: answers of recorded pairs: ${answers} compared by members, ${differences.total} of ${Object.keys(differences.counts).length} kinds different for a reason, ${differences.unexplained.length} without`);
     differences.check(t);
   });
 });

@@ -113,7 +113,7 @@ describe('recorded requests of OpenAI clients', { skip: !existsSync(file) && `${
     assert.equal(sums.answered + sums.refused, bodies.length * MODELS.length);
   });
 
-  it('the same request gives the same upstream bytes', async () => {
+  it('trap 53: the same request gives the same upstream bytes', async () => {
     const proxy = await startProxy(recorder, { MODEL_ALIASES: '*=claude-haiku-5-5' });
     try {
       for (const { id, body } of bodies.filter((_, i) => i % 5 === 0)) {

@@ -59,6 +59,16 @@ describe('answers', () => {
     for (const { body } of calls) assert.deepEqual(body.messages.at(-1), { role: 'assistant', content: [{ type: 'text', text: 'The answer is (' }] });
   });
 
+  it('trap 39: a schema that cannot be forced is asked for in words', async () => {
+    const schema = { type: 'object', properties: { kids: { type: 'array', items: { $ref: '#' } } } };
+    const { headers, calls } = await both({ ...ask('[[sim: json]]'), response_format: { type: 'json_schema', json_schema: { name: 'tree', schema } } });
+    assert.equal(headers['x-response-format'], 'best-effort');
+    for (const { body } of calls) {
+      assert.equal(body.output_config?.format, undefined);
+      assert.match(body.system.at(-1).text, /"kids"/);
+    }
+  });
+
   it('trap 28: where the upstream continues nothing it is asked to go on', async () => {
     const messages = [{ role: 'user', content: '2+2?' }, { role: 'assistant', content: 'The answer is ( ' }];
     const { headers, calls } = await both({ model: 'claude-opus-5-5', messages });
@@ -103,7 +113,35 @@ describe('answers', () => {
     });
 });
 
+describe('what the proxy refuses by itself', () => {
+  const picture = (url) => ({ messages: [{ role: 'user', content: [{ type: 'text', text: 'x' }, { type: 'image_url', image_url: { url } }] }] });
+  for (const [what, more, param, code] of [
+    ['trap 3: no tokens', { max_tokens: 0 }, 'max_tokens', 'integer_below_min_value'],
+    ['trap 9: nine choices', { n: 9 }, 'n', 'integer_above_max_value'],
+    ['trap 55: svg', picture('data:image/svg+xml;base64,PHN2Zy8+'), 'messages[0].content[1].image_url.url', 'invalid_value'],
+    ['trap 57: audio', { messages: [{ role: 'user', content: [{ type: 'input_audio', input_audio: { data: 'eA==', format: 'wav' } }] }] }, 'messages[0].content[0].type', 'unsupported_value'],
+  ])
+    it(`${what}`, async () => {
+      const { answer, calls } = await exchange({ ...ask('Hi'), ...more });
+      assert.equal(answer.status, 400);
+      assert.deepEqual([answer.json.error.param, answer.json.error.code], [param, code]);
+      assert.equal(calls.length, 0);
+    });
+});
+
 describe('errors', () => {
+  for (const [what, directives] of [
+    ['trap 81: a spent budget', 'status=429 details=enforced_spend_limit_reached'],
+    ['trap 124: out of credit', 'status=400 message="Your credit balance is too low to access the Anthropic API."'],
+  ])
+    it(`${what}`, async () => {
+      const { answer, calls } = await exchange(ask(`[[sim: ${directives}]]`));
+      assert.equal(answer.status, 429);
+      assert.deepEqual([answer.json.error.type, answer.json.error.code], ['insufficient_quota', 'insufficient_quota']);
+      assert.equal(answer.headers['x-should-retry'], 'false');
+      assert.equal(calls.length, 1);
+    });
+
   for (const [where, directives] of [['as the first event', 'after=start'], ['right behind message_start', 'blocks=none after=0']])
     for (const stream of [false, true])
       it(`trap 76: an error ${where}${stream ? ', streamed' : ''}`, async () => {

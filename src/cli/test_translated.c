@@ -140,11 +140,21 @@ static void test_recorded(void **state)
     report("recorded requests against the validator", requests);
 }
 
+static void test_turned_around(void **state)
+{
+    (void)state;
+    size_t requests = recorded_exchanges(shared_dir, try_request);
+    if (requests == 0)
+        skip();
+    report("recorded Messages requests, turned around, against the validator", requests);
+}
+
 int main(int argc, char **argv)
 {
     golden_dir = argc > 1 ? argv[1] : "tests/golden/request";
     shared_dir = argc > 2 ? argv[2] : "../shared";
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden),
-                                       cmocka_unit_test(test_recorded)};
+                                       cmocka_unit_test(test_recorded),
+                                       cmocka_unit_test(test_turned_around)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,11 @@ extern const char *const recorded_models[RECORDED_CLASSES]; /* one of each class
  */
 size_t recorded_requests(const char *otherwise, void (*use)(yyjson_val *request));
 /*
+ * The same with the conversations that clients of the Messages API sent, turned around: the system
+ * prompt as the first message, the rest as it is, Anthropic's blocks and tools included.
+ */
+size_t recorded_exchanges(const char *otherwise, void (*use)(yyjson_val *request));
+/*
  * Appends the request without the model that it names, so that the policy's serves, and with the
  * first `n_messages` of its messages.
  */

@@ -1,12 +1,13 @@
 // Recorded answers, echoed by a client that keeps every field: what goes upstream with the next
 // turn is what the upstream wrote, block for block.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
 import { chat, send } from './lib/http.mjs';
-import { Child, shared, startProxy, until } from './lib/process.mjs';
+import { Child, binary, cleanEnvironment, shared, startProxy, until } from './lib/process.mjs';
 import { Recorder } from './lib/recorder.mjs';
 
 const folder = path.join(shared, 'fixtures');
@@ -122,5 +123,57 @@ describe('recorded answers, echoed', { skip: !isHere && `no recordings in ${fold
     }
     t.diagnostic(`count: recorded answers echoed: ${exchanges.length - failures.length} came back block for block, ${refusals} of them as the words of a refusal, ${failures.length} failed`);
     assert.equal(failures.length, 0, failures.slice(0, 5).join('\n'));
+  });
+});
+
+describe('recorded conversations with Anthropic', { skip: !isHere && `no recordings in ${folder}` }, () => {
+  /** What is the same in both forms of a content: a string is one text, marks may move. */
+  function plain(content) {
+    const blocks = typeof content === 'string' ? [{ type: 'text', text: content }] : content;
+    return essence(blocks).map(({ cache_control, is_error, content: inner, ...block }) => ({
+      ...block, ...(is_error && { is_error }), ...(inner?.length && { content: block.type === 'tool_result' ? plain(inner) : inner }),
+    }));
+  }
+  /** As the upstream counts them: neighbours of one role are one turn. */
+  function turnsOf(messages) {
+    const turns = [];
+    for (const { role, content } of messages) {
+      if (turns.at(-1)?.role === role) turns.at(-1).content.push(...plain(content));
+      else turns.push({ role, content: plain(content) });
+    }
+    return turns;
+  }
+
+  it("go up as they are, Anthropic's blocks within OpenAI's messages", (t) => {
+    const requests = isHere
+      ? readFileSync(path.join(folder, 'anthropic_exchanges.jsonl'), 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line))
+        .filter(({ path: target, status, request_body: body }) => status === 200 && target.split('?')[0].endsWith('/v1/messages') && body?.messages?.some(({ role }) => role === 'assistant'))
+      : [];
+    const counts = { same: 0, 'with a request to go on': 0, 'repaired, for its ids do not match': 0, 'refused, with blocks of server tools that only a copy of the content may bring': 0 };
+    for (const { id, request_body: { system, messages, tools } } of requests) {
+      const input = JSON.stringify({ model: 'claude-opus-4-8', tools, messages: [...(system ? [{ role: 'system', content: system }] : []), ...messages] });
+      const { status, stdout, stderr } = spawnSync(binary, ['translate', 'request', '--explain'], { input, env: cleanEnvironment() });
+      const answer = JSON.parse(stdout);
+      if (status !== 0) {
+        assert.match(answer.error.param, /^messages\[\d+\]\.content\[.*\]\.type$/, id);
+        assert.match(answer.error.message, /"(server_tool_use|container_upload|tool_reference|tool_addition)"/, id);
+        counts['refused, with blocks of server tools that only a copy of the content may bring']++;
+        continue;
+      }
+      const modified = /^x-modified-params: (.*)$/m.exec(stderr)?.[1];
+      if (modified === 'messages(continue)') {
+        assert.equal(messages.at(-1).role, 'assistant', id);
+        assert.deepStrictEqual(turnsOf(answer.messages).slice(0, -1), turnsOf(messages), id);
+        counts['with a request to go on']++;
+      } else if (modified) {
+        assert.equal(modified, 'messages(tool->user),messages(tool_result)', id);
+        counts['repaired, for its ids do not match']++;
+      } else {
+        assert.deepStrictEqual(turnsOf(answer.messages), turnsOf(messages), id);
+        counts.same++;
+      }
+    }
+    t.diagnostic(`count: recorded conversations with Anthropic, sent by OpenAI's API: ${requests.length}: ${Object.entries(counts).map(([what, n]) => `${n} ${what}`).join(', ')}`);
+    assert.ok(counts.same > requests.length / 2);
   });
 });

@@ -227,6 +227,7 @@ static const struct {
     {"tool_calls", BY_ANYONE},
     {"function_call", BY_ANYONE},
     {"annotations", BY_ANYONE},
+    {"citations", BY_ASSISTANT},
     {"logprobs", BY_ANYONE},
     {"phase", BY_ANYONE},
     {"reasoning", BY_ANYONE},

@@ -45,7 +45,7 @@ describe('400s that are mended', () => {
       modified: 'messages(continue)', check: ({ body }) => assert.equal(body.messages.at(-1).role, 'user') },
     { refuse: 'system_role', body: { model: NEWEST, messages: [user, { role: 'system', content: 'Be late.' }] },
       modified: 'messages(system->first)', check: ({ body }) => assert.equal(body.system[0].text, 'Be late.') },
-    { refuse: 'assistant_first', body: { model: NEWEST, messages: [{ role: 'assistant', content: 'Hello' }, user] },
+    { refuse: 'assistant_first', what: 'trap 16: assistant_first', body: { model: NEWEST, messages: [{ role: 'assistant', content: 'Hello' }, user] },
       modified: 'messages(user->first)', check: ({ body }) => assert.equal(body.messages[0].content[0].text, '...') },
     { refuse: 'schema', what: 'trap 122: a strict tool', isOfRequest: true, modified: 'tools.strict=false(upstream)',
       body: { model: NEWEST, tools: [{ type: 'function', function: { name: 'count', parameters: schema, strict: true } }] },

@@ -463,6 +463,13 @@ static void checks_shapes(void **state)
          ONE("claude-opus-5") ",\"tools\":[{\"type\":\"web_search_20990101\",\"name\":\"web_"
                               "search\"}]}",
          "tools.0: Input tag 'web_search_20990101' found using 'type'"},
+        {NEW,
+         TURNS(
+             "claude-opus-5", USER
+             ",{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"c1\",\"name\":"
+             "\"f\",\"input\":{},\"caller\":{\"type\":\"code_execution_20250825\",\"tool_id\":"
+             "\"gone\"}}]}," BLOCKS(RESULT("c1"))),
+         "messages.1.content.0: `caller.tool_id` does not refer to a `server_tool_use` block"},
         {NEW, ONE("claude-opus-5") ",\"mcp_servers\":[]}",
          "mcp_servers: Extra inputs are not permitted"},
         {NEW, ONE("claude-opus-5") ",\"container\":{\"skills\":[{\"type\":\"custom\"}]}}",

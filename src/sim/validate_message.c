@@ -140,6 +140,26 @@ static bool is_answered_upstream(yyjson_val *content, yyjson_val *call)
     return false;
 }
 
+/* The code that made a call stands in front of it. */
+static bool check_caller(struct check *c, size_t i, size_t k, yyjson_val *content, yyjson_val *call)
+{
+    struct str id = json_str(json_get(json_get(call, "caller"), "tool_id"));
+    yyjson_val *block;
+    yyjson_arr_iter it = yyjson_arr_iter_with(content);
+    if (!id.p)
+        return true;
+    while ((block = yyjson_arr_iter_next(&it)) && block != call)
+        if (str_eq(json_str(yyjson_obj_get(block, "id")), id) &&
+            str_eq(json_str(yyjson_obj_get(block, "type")), STR("server_tool_use")))
+            return true;
+    if (id.n > 64)
+        id.n = 64;
+    return bad(c,
+               "messages.%zu.content.%zu: `caller.tool_id` does not refer to a `server_tool_use` "
+               "block in this message: %.*s",
+               i, k, STR_ARG(id));
+}
+
 static bool take_assistant(struct check *c, struct turn *t, size_t i, yyjson_val *message,
                            bool continues)
 {
@@ -159,7 +179,11 @@ static bool take_assistant(struct check *c, struct turn *t, size_t i, yyjson_val
         struct str type = json_str(yyjson_obj_get(block, "type"));
         if (str_eq(type, STR("text")))
             t->has_text_behind |= t->n_ids > 0;
-        if (!str_eq(type, STR("tool_use")) || is_answered_upstream(content, block))
+        if (!str_eq(type, STR("tool_use")))
+            continue;
+        if (!check_caller(c, i, k, content, block))
+            return false;
+        if (is_answered_upstream(content, block))
             continue;
         struct str id = json_str(yyjson_obj_get(block, "id"));
         for (size_t j = 0; j < t->n_ids; j++)

@@ -184,13 +184,12 @@ static bool is_left_out(const struct surroundings *around, yyjson_val *content, 
            !has_result(content, json_str(json_get(block, "id")));
 }
 
-/* A call that the client answers. One from code keeps its caller where that is kept. */
-static bool add_call(struct translation *t, const struct surroundings *around,
-                     const struct content_part *part)
+/* A call that the client answers. */
+static bool add_call(struct translation *t, const struct content_part *part)
 {
     if (!tool_history_read_own_call(t, part))
         return false;
-    if (!is_direct(part->v) && !around->is_spoken_to)
+    if (!is_direct(part->v))
         part->to->last->tool_use->caller = json_get(part->v, "caller");
     return true;
 }
@@ -202,8 +201,8 @@ static bool is_for_client(yyjson_val *content, yyjson_val *call)
            !has_result(content, json_str(json_get(json_get(call, "caller"), "tool_id")));
 }
 
-static bool add_block(struct translation *t, const struct surroundings *around, size_t message,
-                      size_t index, yyjson_val *content, yyjson_val *v, struct blocks *to)
+static bool add_block(struct translation *t, size_t message, size_t index, yyjson_val *content,
+                      yyjson_val *v, struct blocks *to)
 {
     struct str type = json_str(json_get(v, "type"));
     const struct content_part part = {
@@ -211,7 +210,7 @@ static bool add_block(struct translation *t, const struct surroundings *around, 
     if (str_eq(type, STR("thinking")) || str_eq(type, STR("redacted_thinking")))
         return replay_part(t, message, v, to);
     if (str_eq(type, STR("tool_use")) && is_for_client(content, v))
-        return add_call(t, around, &part);
+        return add_call(t, &part);
     struct block *block = blocks_add_kind(t, to, BLOCK_VALUE);
     if (!block)
         return false;
@@ -232,8 +231,7 @@ bool replay_read_content(struct translation *t, size_t index, yyjson_val *messag
     size_t i, max;
     yyjson_arr_foreach(content, i, max, block)
     {
-        if (!is_left_out(&around, content, block) &&
-            !add_block(t, &around, index, i, content, block, ret))
+        if (!is_left_out(&around, content, block) && !add_block(t, index, i, content, block, ret))
             return false;
     }
     return true;

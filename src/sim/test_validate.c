@@ -470,6 +470,15 @@ static void checks_shapes(void **state)
              "\"f\",\"input\":{},\"caller\":{\"type\":\"code_execution_20250825\",\"tool_id\":"
              "\"gone\"}}]}," BLOCKS(RESULT("c1"))),
          "messages.1.content.0: `caller.tool_id` does not refer to a `server_tool_use` block"},
+        {NEW,
+         HEAD("claude-opus-5") "\"messages\":[" BLOCKS(
+             "{\"type\":\"document\",\"citations\":{\"enabled\":true},\"source\":{\"type\":"
+             "\"text\","
+             "\"media_type\":\"text/plain\",\"data\":\"x\"}}") "],\"output_config\":{\"format\":{"
+                                                               "\"type\":\"json_schema\","
+                                                               "\"schema\":{\"type\":\"string\"}}}"
+                                                               "}",
+         "messages.0.content.0.citations: citations are not supported with structured outputs"},
         {NEW, ONE("claude-opus-5") ",\"mcp_servers\":[]}",
          "mcp_servers: Extra inputs are not permitted"},
         {NEW, ONE("claude-opus-5") ",\"container\":{\"skills\":[{\"type\":\"custom\"}]}}",

@@ -6,6 +6,8 @@
 #include "sim/validate_part.h"
 #include "sim/wire.h"
 
+#define IMAGE_BYTES_MAX (10 * 1024 * 1024) /* of base64 */
+
 enum place { IN_USER, IN_ASSISTANT, IN_SYSTEM };
 
 /* Where blocks may stand that do not stand in both. */
@@ -80,6 +82,9 @@ static bool check_image(struct check *c, const char *path, yyjson_val *block, st
     struct str media = json_str(yyjson_obj_get(source, "media_type"));
     if (!data.n)
         return bad(c, "%s.image.source.base64: image cannot be empty", path);
+    if (data.n > IMAGE_BYTES_MAX)
+        return bad(c, "%s.image.source.base64: image exceeds 10 MB maximum: %zu bytes > %d bytes",
+                   path, data.n, IMAGE_BYTES_MAX);
     const char *real = sniff(data);
     if (!real)
         return bad(c, "%s.image.source.base64.data: Could not process image", path);
@@ -90,6 +95,16 @@ static bool check_image(struct check *c, const char *path, yyjson_val *block, st
             "image appears to be a %s image",
             path, STR_ARG(media), real);
     return true;
+}
+
+/* Text whose citations point into documents cannot be held to a schema. */
+static bool check_citable(struct check *c, const char *path, yyjson_val *block, struct str role)
+{
+    (void)role;
+    yyjson_val *citations = json_get(block, "citations");
+    bool has_format = json_get(json_get(c->root, "output_config"), "format") != NULL;
+    return !has_format || !yyjson_is_true(json_get(citations, "enabled")) ||
+           bad(c, "%s.citations: citations are not supported with structured outputs", path);
 }
 
 static bool id_is_fine(struct str s)
@@ -143,10 +158,9 @@ static bool check_value(struct check *c, const char *path, yyjson_val *block, st
         const char *type;
         bool (*check)(struct check *, const char *, yyjson_val *, struct str);
     } checks[] = {
-        {"text", check_text},
-        {"image", check_image},
-        {"tool_use", check_tool_use},
-        {"tool_result", check_tool_result},
+        {"text", check_text},         {"image", check_image},
+        {"document", check_citable},  {"search_result", check_citable},
+        {"tool_use", check_tool_use}, {"tool_result", check_tool_result},
     };
     struct str type = json_str(yyjson_obj_get(block, "type"));
     for (size_t i = 0; i < PX_ARRAY_LEN(checks); i++)

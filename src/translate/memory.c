@@ -125,9 +125,15 @@ static struct str id_of_message(yyjson_val *message)
     struct str id = {0};
     size_t i, n;
     yyjson_val *call, *calls = json_get(message, "tool_calls");
+    yyjson_val *part, *content = json_get(message, "content");
     yyjson_arr_foreach(calls, i, n, call)
     {
         take_id(&id, json_str(json_get(call, "id")));
+    }
+    yyjson_arr_foreach(content, i, n, part)
+    {
+        if (own_content_is(part, "tool_use"))
+            take_id(&id, json_str(json_get(part, "id")));
     }
     return id;
 }

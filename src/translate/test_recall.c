@@ -151,6 +151,8 @@ static const struct call_case {
      false, 0},
     {"and so do its parts", "[" THOUGHT "," CALL_B "]",
      "\"content\":[" REDACTED "],\"tool_calls\":[" ASKS_B "]", REDACTED "," CALL_B, "", false, 0},
+    {"calls as parts of the content", "[" THOUGHT "," TEXT "," CALL_B "]",
+     "\"content\":[" TEXT "," CALL_B "]", THOUGHT "," TEXT "," CALL_B, "", false, 0},
     {"nothing was thought", "[]", "\"tool_calls\":[" ASKS_B "]", CALL_B, "", false, 0},
     {"nothing is remembered, and it is said", NULL, "\"tool_calls\":[" ASKS_B "]", CALL_B,
      "messages(thinking_not_remembered)", false, 0},

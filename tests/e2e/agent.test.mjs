@@ -353,9 +353,8 @@ describe('what is remembered', () => {
 });
 
 describe('a client that edits what was said before', () => {
-  // Trap 52 for the first, trap 51 for the second.
-  for (const [model, sent] of [['claude-opus-5-5', 2], ['claude-fable-5-2', 1]])
-    it(`${model}: ${sent} request${sent > 1 ? 's, the second' : ''} with drop_block, and an answer`, () =>
+  for (const [trap, model, sent] of [[52, 'claude-opus-5-5', 2], [51, 'claude-fable-5-2', 1]])
+    it(`trap ${trap}: ${model}: ${sent} request${sent > 1 ? 's, the second' : ''} with drop_block, and an answer`, () =>
       withProxy({}, async (own) => {
         const client = connect(own);
         const messages = [{ role: 'system', content: 'It is Monday.' }, { role: 'user', content: 'Go. [[sim: think=text tool=get_time]]' }];

@@ -50,6 +50,8 @@ void record_log(const struct request_record *r)
         add_number(&l, "attempts", r->attempts);
     if (r->continuations > 0)
         add_number(&l, "continuations", r->continuations);
+    if (r->repeats > 0)
+        add_number(&l, "repeats", r->repeats);
     add_text(&l, "refused", r->refused);
     if (r->first_ms >= 0)
         add_number(&l, "first_ms", r->first_ms);

@@ -25,6 +25,7 @@ struct request_record {
     int64_t input_tokens, output_tokens;
     int64_t choices, attempts; /* left out where they are 1 or less */
     int64_t continuations;     /* of paused answers; left out where it is 0 */
+    int64_t repeats;           /* of answers that were not the JSON asked for; the same */
     struct str refused;        /* what the upstream was found to refuse */
     int64_t first_ms;          /* until the first byte of the answer; -1 = none */
     int64_t total_ms;

@@ -79,6 +79,7 @@ struct request {
     struct tr_amend amend;  /* what its upstream was found to refuse */
     unsigned attempts;      /* how often it was sent */
     unsigned continuations; /* how often the upstream was asked to go on */
+    unsigned repeats;       /* answers that were asked for again: not the JSON that was wanted */
     struct admit_ticket ticket;
     int64_t wait_ms; /* a rate limit says when to come back; 0 = none does */
 

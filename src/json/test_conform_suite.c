@@ -1,7 +1,8 @@
 /*
  * The official JSON-Schema-Test-Suite (Debian: json-schema-test-suite), draft 7: no verdict may
- * contradict it, and few may be left open. The argument is the suite's folder; without it there is
- * nothing to test.
+ * contradict it, and few may be left open. And random schemas of draft 2020-12 with the verdicts of
+ * ajv, in the same form: tests/golden/conform. The arguments are the suite's folder, without which
+ * there is nothing to test, and that one.
  */
 #include <dirent.h>
 #include <setjmp.h>
@@ -20,7 +21,7 @@
 /* What conform.h says is not checked: remote references, names by $id, percent-encoded pointers. */
 #define UNKNOWN_MAX 23
 
-static const char *folder;
+static const char *folder, *golden;
 
 struct tally {
     size_t n, n_unknown, n_wrong;
@@ -99,9 +100,36 @@ static void test_draft_7_is_not_contradicted(void **state)
     assert_true(tally.n_unknown <= UNKNOWN_MAX);
 }
 
+static void test_draft_2020_12_is_as_ajv_has_it(void **state)
+{
+    char path[4096];
+    struct tally tally = {0};
+    yyjson_val *group;
+    size_t i, max;
+    (void)state;
+    snprintf(path, sizeof(path), "%s/draft2020-12.json", golden);
+    yyjson_doc *doc = read_file(path);
+    assert_non_null(doc);
+    yyjson_arr_foreach(yyjson_doc_get_root(doc), i, max, group)
+    {
+        run_group(group, "draft2020-12.json", &tally);
+    }
+    yyjson_doc_free(doc);
+    print_message("%zu tests, %zu left open\n", tally.n, tally.n_unknown);
+    assert_int_equal(tally.n_wrong, 0);
+    assert_true(tally.n > 1000);
+    assert_int_equal(tally.n_unknown, 0);
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_draft_7_is_not_contradicted)};
-    folder = argc > 1 ? argv[1] : "/usr/share/json-schema-test-suite";
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_draft_7_is_not_contradicted),
+        cmocka_unit_test(test_draft_2020_12_is_as_ajv_has_it),
+    };
+    if (argc != 3)
+        return 2;
+    folder = argv[1];
+    golden = argv[2];
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

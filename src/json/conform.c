@@ -240,7 +240,7 @@ static enum conformance key_properties(struct walk *w, const struct keyword *k)
 enum conformance walk_matches(struct walk *w, struct str pattern, struct str text)
 {
     struct regex re;
-    if (!walk_spend(w, pattern.n + 64) || !regex_compile(&re, pattern))
+    if (!walk_spend(w, pattern.n + 64) || !regex_compile(&re, pattern) || !walk_spend(w, re.n_ops))
         return CONFORM_UNKNOWN;
     size_t left = CONFORM_STEPS_MAX - w->steps;
     const size_t before = left;

@@ -5,6 +5,8 @@
 
 /* Integers of a double are exact up to here. */
 #define EXACT_MAX 9007199254740992.0
+/* What reading two of them costs more than other steps. */
+#define FRACTION_STEPS 16
 
 static bool is_integral(double d)
 {
@@ -17,15 +19,16 @@ static bool is_integral(double d)
 
 static bool is_equal(struct walk *w, yyjson_val *a, yyjson_val *b);
 
-static bool is_equal_number(yyjson_val *a, yyjson_val *b)
+static bool is_equal_number(struct walk *w, yyjson_val *a, yyjson_val *b)
 {
     int64_t i, j;
     double d, e;
     if (str_eq(json_number_text(a), json_number_text(b)))
         return true;
-    if (json_to_int(a, &i) && json_to_int(b, &j))
+    if (walk_spend(w, 1) && json_to_int(a, &i) && json_to_int(b, &j))
         return i == j;
-    return json_to_double(a, &d) && json_to_double(b, &e) && d >= e && d <= e;
+    return walk_spend(w, FRACTION_STEPS) && json_to_double(a, &d) && json_to_double(b, &e) &&
+           d >= e && d <= e;
 }
 
 static bool is_equal_array(struct walk *w, yyjson_val *a, yyjson_val *b)
@@ -61,7 +64,7 @@ static bool is_equal(struct walk *w, yyjson_val *a, yyjson_val *b)
     if (!walk_spend(w, 1))
         return false;
     if (json_is_number(a) && json_is_number(b))
-        return is_equal_number(a, b);
+        return is_equal_number(w, a, b);
     if (yyjson_get_type(a) != yyjson_get_type(b))
         return false;
     if (yyjson_is_arr(a))
@@ -69,7 +72,7 @@ static bool is_equal(struct walk *w, yyjson_val *a, yyjson_val *b)
     if (yyjson_is_obj(a))
         return is_equal_object(w, a, b);
     if (yyjson_is_str(a))
-        return str_eq(json_str(a), json_str(b));
+        return walk_spend(w, yyjson_get_len(a) / 64) && str_eq(json_str(a), json_str(b));
     return yyjson_get_tag(a) == yyjson_get_tag(b);
 }
 
@@ -115,7 +118,7 @@ yyjson_val *walk_same_but_case(struct walk *w, yyjson_val *node, struct str text
         return yyjson_is_str(only) && str_eq_nocase(json_str(only), text) ? only : NULL;
     yyjson_arr_foreach(list, i, max, one)
     {
-        if (!walk_spend(w, 1))
+        if (!walk_spend(w, 1 + text.n / 64))
             return NULL;
         if (!yyjson_is_str(one) || !str_eq_nocase(json_str(one), text))
             continue;

@@ -78,7 +78,7 @@ const expectations = [
 ];
 
 async function pythonWithSdk() {
-  for (const python of [path.join(root, 'tests/.venv/bin/python'), 'python3'])
+  for (const python of [path.join(root, 'tests/.venv/openai/bin/python'), 'python3'])
     try {
       await run(python, ['-c', 'import openai'], { env: cleanEnvironment() });
       return python;

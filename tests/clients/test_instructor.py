@@ -1,6 +1,7 @@
 """instructor against the proxy, the simulator behind it, by OpenAI's Python SDK, sync and async:
 
-- modes TOOLS, TOOLS_STRICT, PARALLEL_TOOLS, JSON, JSON_SCHEMA, MD_JSON;
+- modes TOOLS, TOOLS_STRICT (which sends no `strict` any more), PARALLEL_TOOLS, JSON, JSON_SCHEMA,
+  MD_JSON;
 - validation that fails: asked again with the error, up to max_retries, then the error;
 - streams: create_partial, create_iterable; create_with_completion (usage, the raw completion);
 - a thinking model, an image, an upstream error.
@@ -63,13 +64,6 @@ def test_create(port, upstream, mode):
         assert body['tool_choice']['name'] == 'Report'
     if mode == Mode.JSON_SCHEMA:
         assert body['output_config']['format']['type'] == 'json_schema'
-
-
-def test_strict_tools(port, upstream):
-    """TOOLS_STRICT has become TOOLS with `strict`."""
-    report = make(port, Mode.TOOLS).chat.completions.create(model=MODEL, messages=user('A report.'), response_model=Report, strict=True, max_retries=0)
-    assert isinstance(report, Report)
-    assert upstream.last['tools'][0]['strict'] is True
 
 
 @pytest.mark.parametrize('mode', TOOL_MODES + [Mode.JSON_SCHEMA])

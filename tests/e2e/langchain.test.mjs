@@ -116,12 +116,13 @@ describe('ChatOpenAI', () => {
   });
 
   it('usage_metadata: cached and reasoning tokens, the same in both modes', async () => {
-    const model = chat({ model: 'claude-opus-5-5', reasoning: { effort: 'high' } });
+    const model = chat({ model: 'claude-opus-5-5', modelKwargs: { reasoning_effort: 'high' } });
     const prompt = '[[sim: think=text text="x" input=10 cached=1000 cache_write=100]]';
     const whole = (await model.invoke(prompt)).usage_metadata;
     assert.equal(whole.input_tokens, 1110);
     assert.equal(whole.input_token_details.cache_read, 1000);
     assert.ok(whole.output_token_details.reasoning > 0);
+    assert.deepEqual(recorder.last.body.output_config, { effort: 'high' });
     let streamed;
     for await (const piece of await model.stream(prompt)) streamed = streamed ? streamed.concat(piece) : piece;
     assert.deepEqual(JSON.parse(JSON.stringify(streamed.usage_metadata)), JSON.parse(JSON.stringify(whole)));
@@ -178,7 +179,7 @@ describe('bindTools', () => {
 });
 
 describe('createAgent', () => {
-  for (const [what, settings] of [['plain', {}], ['that thinks', { model: 'claude-opus-5-5', reasoning: { effort: 'high' } }]])
+  for (const [what, settings] of [['plain', {}], ['that thinks', { model: 'claude-opus-5-5', modelKwargs: { reasoning_effort: 'high' } }]])
     it(`${what}: several turns to the answer`, async () => {
       const called = [];
       const agent = createAgent({ model: chat(settings), tools: makeTools(called), systemPrompt: 'Use tools.' });

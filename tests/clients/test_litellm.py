@@ -105,7 +105,7 @@ def test_json_object(ask):
 
 
 def test_reasoning(ask, upstream):
-    more = {'model': THINKING_MODEL, 'reasoning_effort': 'high', 'allowed_openai_params': ['reasoning_effort']}
+    more = {'model': THINKING_MODEL, 'reasoning_effort': 'high'}
     message = ask('[[sim: think=text text="the answer"]]', **more).choices[0].message
     assert message.content == 'the answer'
     assert message.reasoning_content
@@ -115,7 +115,7 @@ def test_reasoning(ask, upstream):
 
 
 def test_reasoning_tokens(ask):
-    usage = ask('[[sim: think=text text="the answer"]]', model=THINKING_MODEL, reasoning_effort='high', allowed_openai_params=['reasoning_effort']).usage
+    usage = ask('[[sim: think=text text="the answer"]]', model=THINKING_MODEL, reasoning_effort='high').usage
     assert usage.completion_tokens_details.reasoning_tokens > 0
 
 

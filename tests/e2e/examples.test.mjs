@@ -112,7 +112,9 @@ async function runExample(t, example, port, isDemo) {
   if (!how) return t.skip(`no Python with ${client} here: \`tests/run clients\` makes one`);
   const [program, args, cwd] = how;
   const expectation = expectations.find((e) => code.includes(e.of)) ?? assert.fail(`nothing is expected of:\n${code}`);
-  const out = await run(program, args, { cwd, env: cleanEnvironment(), timeout: 30_000 });
+  // litellm would ask the network for prices.
+  const env = cleanEnvironment({ LITELLM_LOCAL_MODEL_COST_MAP: 'True' });
+  const out = await run(program, args, { cwd, env, timeout: 90_000 });
   assert.notEqual(out.stdout, '');
   expectation.check(out);
   if (/curl -v/.test(code)) assert.equal(/x-claude-proxy-demo: 1/i.test(out.stderr), isDemo);

@@ -28,7 +28,7 @@ struct tool_names;
 /* What the choices of one answer have in common: the names of the first that begins. Zeroed. */
 struct tr_choices {
     bool is_named;
-    bool is_flowing; /* chunks of one of them are going out */
+    unsigned n_begun; /* the role chunks of so many have gone out, in the order of their indexes */
     char id[TR_NAME_BYTES_MAX + 1], model[TR_NAME_BYTES_MAX + 1];
 };
 

@@ -32,6 +32,9 @@ struct config {
     char *model_aliases;          /* MODEL_ALIASES */
     bool model_succession;        /* MODEL_SUCCESSION */
     bool thinking_reserve;        /* THINKING_RESERVE */
+    int64_t reasoning_formats;    /* REASONING_FORMATS: a set, bit i for the i-th */
+    bool anthropic_usage;         /* ANTHROPIC_USAGE */
+    int64_t thinking_min_tokens;  /* MIN_MAX_TOKENS_WHEN_THINKING; 0 = off */
     int64_t prompt_cache;         /* PROMPT_CACHE: auto, on, off (index) */
     bool eager_tool_input;        /* EAGER_TOOL_INPUT */
     bool strict;                  /* STRICT */

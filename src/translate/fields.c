@@ -117,6 +117,31 @@ static bool read_stream_options(struct translation *t, const char *name, yyjson_
     return ignore_param(t, str_of(name));
 }
 
+/* OpenRouter's: usage in any answer, and more of it than OpenAI's. */
+static bool read_usage(struct translation *t, const char *name, yyjson_val *v)
+{
+    if (!want_object(t, name, v))
+        return false;
+    size_t i, max;
+    yyjson_val *key, *member;
+    yyjson_obj_foreach(v, i, max, key, member)
+    {
+        bool is_on;
+        if (yyjson_is_null(member))
+            continue;
+        if (!str_eq(json_str(key), STR("include"))) {
+            if (!ignore_member(t, name, name, json_str(key)))
+                return false;
+            continue;
+        }
+        if (!want_bool(t, "usage.include", member, &is_on))
+            return false;
+        t->out->anthropic_usage |= is_on;
+        t->out->include_usage |= is_on && t->out->is_stream;
+    }
+    return true;
+}
+
 static bool add_stop(struct translation *t, const char *path, yyjson_val *v, size_t *dropped)
 {
     struct str stop;

@@ -8,7 +8,7 @@
 
 /* What a client chose is cut to this, so that a line stays a line. */
 #define TEXT_BYTES_MAX 200
-#define FIELDS_MAX     20
+#define FIELDS_MAX     24
 
 struct line {
     struct log_field fields[FIELDS_MAX];
@@ -51,6 +51,9 @@ void record_log(const struct request_record *r)
     if (r->continuations > 0)
         add_number(&l, "continuations", r->continuations);
     add_text(&l, "refused", r->refused);
+    add_text(&l, "learned", r->learned);
+    add_text(&l, "ignored", r->ignored);
+    add_text(&l, "modified", r->modified);
     if (r->first_ms >= 0)
         add_number(&l, "first_ms", r->first_ms);
     add_number(&l, "ms", r->total_ms);

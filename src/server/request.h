@@ -76,9 +76,10 @@ struct request {
     /* Translated, and within the limits. */
     struct tr_request translated;
     bool has_translated;
-    struct tr_amend amend;  /* what its upstream was found to refuse */
-    unsigned attempts;      /* how often it was sent */
-    unsigned continuations; /* how often the upstream was asked to go on */
+    struct tr_amend amend;   /* what its upstream was found to refuse, */
+    struct tr_amend lessons; /* and by this request */
+    unsigned attempts;       /* how often it was sent */
+    unsigned continuations;  /* how often the upstream was asked to go on */
     struct admit_ticket ticket;
     int64_t wait_ms; /* a rate limit says when to come back; 0 = none does */
 

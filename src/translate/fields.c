@@ -359,6 +359,11 @@ static enum field field_of(struct str name)
     return FIELD_COUNT;
 }
 
+bool tr_is_field(struct str name)
+{
+    return field_of(name) != FIELD_COUNT;
+}
+
 void fields_collect(struct translation *t, yyjson_val *root)
 {
     size_t i, max;

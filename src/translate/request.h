@@ -83,4 +83,7 @@ struct tr_request {
 bool tr_request(struct arena *arena, const struct tr_policy *policy, const struct tr_models *models,
                 struct str body, struct tr_request *ret, struct api_error *err) PX_MUST_CHECK;
 
+/* Whether a field of this name means anything here. */
+bool tr_is_field(struct str name);
+
 #endif

@@ -37,6 +37,7 @@ struct config {
     int64_t thinking_min_tokens;  /* MIN_MAX_TOKENS_WHEN_THINKING; 0 = off */
     int64_t prompt_cache;         /* PROMPT_CACHE: auto, on, off (index) */
     bool eager_tool_input;        /* EAGER_TOOL_INPUT */
+    bool verbosity_instruction;   /* VERBOSITY_INSTRUCTION */
     bool strict;                  /* STRICT */
     int64_t workers;              /* WORKERS; 0 = one a core */
     int64_t max_connections;      /* MAX_CONNECTIONS, all workers together */

@@ -19,6 +19,7 @@ struct tr_policy policy_of_config(const struct config *c)
         .version = (enum tr_version)c->anthropic_version,
         .cache = (enum tr_cache)c->prompt_cache,
         .eager_tool_input = c->eager_tool_input,
+        .verbosity_instruction = c->verbosity_instruction,
         .strict = c->strict,
     };
 }

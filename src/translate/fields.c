@@ -12,10 +12,13 @@
 #define BETAS_MAX      32  /* names in the anthropic-beta header */
 #define BETA_BYTES_MAX 128 /* of one name */
 #define PENALTY_MAX    2.0
-#define FAST_BETA      "fast-mode-2026-02-01"
-#define FALLBACK_BETA  "server-side-fallback-2026-07-01"
-#define CONTEXT_BETA   "context-management-2025-06-27"
-#define MCP_BETA       "mcp-client-2025-11-20"
+/* Constant, as all of a prompt's beginning should be. */
+#define BE_BRIEF      "Keep your answers brief: say what is asked for and no more."
+#define BE_THOROUGH   "Answer at length: explain, and give details and examples where they help."
+#define FAST_BETA     "fast-mode-2026-02-01"
+#define FALLBACK_BETA "server-side-fallback-2026-07-01"
+#define CONTEXT_BETA  "context-management-2025-06-27"
+#define MCP_BETA      "mcp-client-2025-11-20"
 
 static bool refuse_value(struct translation *t, const char *param, const char *expected)
 {
@@ -226,9 +229,13 @@ static bool read_verbosity(struct translation *t, const char *name, yyjson_val *
         return false;
     if (str_eq(word, STR("medium"))) /* what is had without it */
         return true;
-    if (str_eq(word, STR("low")) || str_eq(word, STR("high")))
+    const bool is_low = str_eq(word, STR("low"));
+    if (!is_low && !str_eq(word, STR("high")))
+        return refuse_value(t, name, "one of low, medium, high");
+    if (!t->policy->verbosity_instruction)
         return ignore_param(t, str_of(name));
-    return refuse_value(t, name, "one of low, medium, high");
+    t->verbosity = is_low ? BE_BRIEF : BE_THOROUGH;
+    return true;
 }
 
 static bool read_service_tier(struct translation *t, const char *name, yyjson_val *v)

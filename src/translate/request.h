@@ -36,6 +36,7 @@ struct tr_policy {
     enum tr_version version;     /* ANTHROPIC_VERSION pins one */
     enum tr_cache cache;         /* automatic prompt caching */
     bool eager_tool_input;       /* tools stream their input before a value is complete */
+    bool verbosity_instruction;  /* `verbosity` becomes a sentence of the system prompt */
     bool strict;                 /* every ignore, clamp and repair is a 400 that names it */
     struct tr_amend amend;       /* what the upstream is known to refuse */
 };

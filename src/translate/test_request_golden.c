@@ -67,6 +67,7 @@ static struct tr_policy policy_of(yyjson_val *v)
                           .strict = flag(v, "strict", false)};
     json_to_int(json_get(v, "max_tokens"), &p.max_tokens);
     json_to_int(json_get(v, "thinking_min_tokens"), &p.thinking_min_tokens);
+    p.verbosity_instruction = flag(v, "verbosity_instruction", false);
     p.anthropic_usage = flag(v, "anthropic_usage", false);
     json_to_double(json_get(v, "temperature"), &p.temperature);
     if (json_get(v, "default_model"))

@@ -47,41 +47,41 @@ static bool is_type(yyjson_val *block, const char *type)
     return str_eq(json_str(json_get(block, "type")), str_of(type));
 }
 
-/* Blanks differ: some were put between blocks, others cut off around JSON. */
-static void squeeze(struct buf *to, struct str text)
-{
-    for (size_t i = 0; i < text.n; i++) {
-        char c = text.p[i];
-        if (c != ' ' && (c < '\t' || c > '\r'))
-            buf_append_char(to, c);
-    }
-}
+/* What is left of several texts. */
+struct letters {
+    struct str text;
+    yyjson_arr_iter parts;
+};
 
-static void squeeze_texts(struct buf *to, yyjson_val *parts)
+/* -1 at the end. Blanks differ: some were put between blocks, others cut off around JSON. */
+static int next_letter(struct letters *l)
 {
-    size_t i, max;
-    yyjson_val *part;
-    yyjson_arr_foreach(parts, i, max, part)
-    {
+    for (;;) {
+        while (l->text.n > 0) {
+            char c = l->text.p[0];
+            l->text = (struct str){l->text.p + 1, l->text.n - 1};
+            if (c != ' ' && (c < '\t' || c > '\r'))
+                return (unsigned char)c;
+        }
+        yyjson_val *part = yyjson_arr_iter_next(&l->parts);
+        if (!part)
+            return -1;
         if (is_type(part, "text"))
-            squeeze(to, json_str(json_get(part, "text")));
+            l->text = json_str(json_get(part, "text"));
     }
 }
 
 static bool is_same_text(yyjson_val *content, yyjson_val *flat)
 {
-    struct buf a, b;
-    buf_init(&a, CARRIER_BYTES_MAX);
-    buf_init(&b, CARRIER_BYTES_MAX);
-    squeeze_texts(&a, content);
-    if (yyjson_is_str(flat))
-        squeeze(&b, json_str(flat));
-    else
-        squeeze_texts(&b, flat);
-    bool is_same = !a.failed && !b.failed && str_eq(buf_str(&a), buf_str(&b));
-    buf_done(&a);
-    buf_done(&b);
-    return is_same;
+    struct letters a = {.parts = yyjson_arr_iter_with(content)};
+    struct letters b = {.text = json_str(flat), .parts = yyjson_arr_iter_with(flat)};
+    for (;;) {
+        int c = next_letter(&a);
+        if (c != next_letter(&b))
+            return false;
+        if (c < 0)
+            return true;
+    }
 }
 
 static bool is_direct(yyjson_val *call)
@@ -111,17 +111,18 @@ static bool is_same_calls(yyjson_val *content, yyjson_val *calls)
     return call == NULL;
 }
 
-static yyjson_val *read_data(struct translation *t, yyjson_val *message)
+/* *ret is NULL where there is no such copy. */
+static bool read_data(struct translation *t, yyjson_val *message, yyjson_val **ret)
 {
     struct str data = json_str(carried(message));
-    if (data.n == 0)
-        return NULL;
-    struct json_error err;
-    yyjson_doc *doc = json_parse(data, &err);
-    struct kept_doc *kept = doc ? arena_alloc(t->arena, sizeof(*kept)) : NULL;
+    struct json_error err = {0};
+    yyjson_doc *doc = data.n ? json_parse(data, &err) : NULL;
+    if (!doc)
+        return !err.is_memory || refuse_memory(t);
+    struct kept_doc *kept = arena_alloc(t->arena, sizeof(*kept));
     if (!kept) {
         yyjson_doc_free(doc);
-        return NULL;
+        return refuse_memory(t);
     }
     *kept = (struct kept_doc){t->docs, doc};
     t->docs = kept;
@@ -129,7 +130,8 @@ static yyjson_val *read_data(struct translation *t, yyjson_val *message)
     bool is_same = is_list_of_blocks(content) && !json_get(message, "function_call") &&
                    is_same_text(content, json_get(message, "content")) &&
                    is_same_calls(content, json_get(message, "tool_calls"));
-    return is_same ? content : NULL;
+    *ret = is_same ? content : NULL;
+    return true;
 }
 
 static bool has_result(yyjson_val *content, struct str id)
@@ -204,7 +206,9 @@ static bool add_block(struct translation *t, size_t message, size_t index, yyjso
 bool replay_read_content(struct translation *t, size_t index, yyjson_val *message,
                          struct blocks *ret, bool *ret_is_read)
 {
-    yyjson_val *content = replay_is_taken(t) ? read_data(t, message) : NULL, *block;
+    yyjson_val *content = NULL, *block;
+    if (replay_is_taken(t) && !read_data(t, message, &content))
+        return false;
     *ret_is_read = content != NULL;
     t->has_own_reasoning = false;
     if (!content)

@@ -154,6 +154,7 @@ static void begin_flow(struct tr_stream *s, struct buf *out)
         return;
     chunk_write_role(&s->answer.chunk, out);
     buf_append_str(out, buf_str(&s->early));
+    out->failed |= s->early.failed;
     buf_done(&s->early);
     s->state = TR_FLOWING;
     if (s->answer.params->choices)
@@ -180,7 +181,8 @@ static void read_usage(struct tr_stream *s, yyjson_val *usage)
 static void keep(struct buf *to, struct str text)
 {
     buf_reset(to);
-    buf_append_str(to, text); /* what does not fit is left out: the default text stands in */
+    if (text.n <= to->max) /* or it is left out: the default text stands in */
+        buf_append_str(to, text);
 }
 
 /* `obj` says why the message ended, if it did: a message, or the delta of one. */
@@ -403,6 +405,14 @@ static bool take_unparsed(struct tr_stream *s, enum event_kind kind, struct str 
     return false;
 }
 
+static void fail_unread(struct tr_stream *s, const struct json_error *why, struct buf *out)
+{
+    if (why->is_memory)
+        tr_stream_fail(s, &no_memory_error, out);
+    else
+        fail_malformed(s, out);
+}
+
 static void take_event(struct tr_stream *s, const struct sse_event *event, struct buf *out)
 {
     enum event_kind kind = kind_of(event->name);
@@ -411,7 +421,7 @@ static void take_event(struct tr_stream *s, const struct sse_event *event, struc
     struct json_error json_error;
     yyjson_doc *doc = json_parse(event->data, &json_error);
     if (!doc) {
-        fail_malformed(s, out);
+        fail_unread(s, &json_error, out);
         return;
     }
     yyjson_val *root = yyjson_doc_get_root(doc);
@@ -430,7 +440,7 @@ static void take_event(struct tr_stream *s, const struct sse_event *event, struc
  */
 static enum tr_state settle(struct tr_stream *s, enum tr_state before, size_t from, struct buf *out)
 {
-    if (!out->failed && !s->early.failed)
+    if (!out->failed && !s->early.failed && !s->explanation.failed && !s->category.failed)
         return s->state;
     out->len = from;
     out->failed = false;
@@ -488,7 +498,7 @@ enum tr_state tr_stream_feed_message(struct tr_stream *s, struct str json, struc
     if (doc)
         take_whole(s, json, yyjson_doc_get_root(doc), out);
     else
-        fail_malformed(s, out);
+        fail_unread(s, &json_error, out);
     yyjson_doc_free(doc);
     return settle(s, before, from, out);
 }

@@ -46,6 +46,7 @@ struct config {
     int64_t upstream_connections; /* UPSTREAM_CONNECTIONS, per worker */
     char *upstream_ca_file;       /* UPSTREAM_CA_FILE; "" = the system's */
     int64_t models_cache_s;       /* MODELS_CACHE_SECONDS */
+    bool sandbox;                 /* SANDBOX */
     char *cors_origins;           /* CORS_ORIGINS: "" off, "*", or a comma list */
     bool has_max_tokens;          /* MAX_TOKENS was set by the operator */
 };

@@ -358,6 +358,13 @@ static void check_answers(const struct outcome *chunks, const struct outcome *wh
     heard_done(&b);
 }
 
+static void check_cut(const struct outcome *cut, const struct outcome *whole)
+{
+    require(cut->state == whole->state && str_eq(buf_str(&cut->out), buf_str(&whole->out)));
+    require(memcmp(&cut->usage, &whole->usage, sizeof(whole->usage)) == 0);
+    require(strcmp(cut->finish, whole->finish) == 0);
+}
+
 /* What is read without a tree is what a parser reads, and would be written in the same way. */
 static void check_scan(struct str data)
 {
@@ -407,8 +414,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     play(in, flags, true, seed + 1, &cut);
     play(in, flags, false, 0, &whole);
     play(in, flags, false, seed + 2, &whole_cut);
-    require(cut.state == chunks.state && str_eq(buf_str(&cut.out), buf_str(&chunks.out)));
-    require(whole_cut.state == whole.state && str_eq(buf_str(&whole_cut.out), buf_str(&whole.out)));
+    check_cut(&cut, &chunks);
+    check_cut(&whole_cut, &whole);
     check_answers(&chunks, &whole, flags & FLAG_FUNCTIONS);
     buf_done(&chunks.out);
     buf_done(&cut.out);

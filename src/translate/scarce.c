@@ -4,7 +4,8 @@
 #include "translate/scarce.h"
 
 #include <stdlib.h>
-#include <yyjson.h>
+
+#include "json/json.h"
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);

@@ -186,16 +186,33 @@ static bool is_left_out(const struct surroundings *around, yyjson_val *content, 
            !has_result(content, json_str(json_get(block, "id")));
 }
 
-static bool add_block(struct translation *t, size_t message, size_t index, yyjson_val *v,
-                      struct blocks *to)
+/* A call that the client answers. */
+static bool add_call(struct translation *t, const struct content_part *part)
+{
+    if (!tool_history_read_own_call(t, part))
+        return false;
+    if (!is_direct(part->v))
+        part->to->last->tool_use->caller = json_get(part->v, "caller");
+    return true;
+}
+
+/* Not one whose code went on upstream, having its answer. */
+static bool is_for_client(yyjson_val *content, yyjson_val *call)
+{
+    return is_direct(call) ||
+           !has_result(content, json_str(json_get(json_get(call, "caller"), "tool_id")));
+}
+
+static bool add_block(struct translation *t, size_t message, size_t index, yyjson_val *content,
+                      yyjson_val *v, struct blocks *to)
 {
     struct str type = json_str(json_get(v, "type"));
     const struct content_part part = {
         .message = message, .index = index, .speaker = SPEAKER_ASSISTANT, .v = v, .to = to};
     if (str_eq(type, STR("thinking")) || str_eq(type, STR("redacted_thinking")))
         return replay_part(t, message, v, to);
-    if (str_eq(type, STR("tool_use")) && is_direct(v))
-        return tool_history_read_own_call(t, &part);
+    if (str_eq(type, STR("tool_use")) && is_for_client(content, v))
+        return add_call(t, &part);
     struct block *block = blocks_add_kind(t, to, BLOCK_VALUE);
     if (!block)
         return false;
@@ -218,7 +235,7 @@ bool replay_read_content(struct translation *t, size_t index, yyjson_val *messag
     size_t i, max;
     yyjson_arr_foreach(content, i, max, block)
     {
-        if (!is_left_out(&around, content, block) && !add_block(t, index, i, block, ret))
+        if (!is_left_out(&around, content, block) && !add_block(t, index, i, content, block, ret))
             return false;
     }
     return true;

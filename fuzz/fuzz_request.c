@@ -138,9 +138,7 @@ static void must_be_taken(const struct tr_request *req, struct str request)
     struct check check = {.arena = &arena,
                           .err = &err,
                           .is_2026 = strcmp(req->version, "2026-10-21") == 0,
-                          .has_beta = req->beta.n > 0,
-                          .has_binding_beta =
-                              str_find(req->beta, STR("thinking-binding-controls-")) >= 0,
+                          .beta = req->beta,
                           .trusts_signatures = true};
     bool is_taken =
         validate_request(&check, yyjson_doc_get_root(doc)) || is_clients_own(err.message, request);

@@ -85,17 +85,16 @@ static bool translate(struct translation *t, yyjson_val *root)
     return finish(t);
 }
 
+/* An error without the name in it, or a part that is missing: whatever the steps made of it. */
+static bool translate_with_memory(struct translation *t, yyjson_val *root)
+{
+    bool is_fine = translate(t, root);
+    return t->arena->failed ? refuse_memory(t) : is_fine;
+}
+
 bool tr_request(struct arena *arena, const struct tr_policy *policy, const struct tr_models *models,
                 struct str body, struct tr_request *ret, struct api_error *err)
 {
-    struct json_error json_err;
-    yyjson_doc *doc = json_parse(body, &json_err);
-    if (!doc) {
-        api_error_set(err, 400, "invalid_request_error", NULL, NULL,
-                      "We could not parse the JSON body of your request. (At byte %zu: %s.)",
-                      json_err.offset, json_err.message);
-        return false;
-    }
     struct tr_request out = {.n_choices = 1,
                              .beta = STR(""),
                              .metadata = STR(""),
@@ -103,11 +102,21 @@ bool tr_request(struct arena *arena, const struct tr_policy *policy, const struc
                              .anthropic_usage = policy->anthropic_usage};
     struct translation t = {
         .arena = arena, .policy = policy, .models = models, .out = &out, .err = err};
+    struct json_error json_err;
+    yyjson_doc *doc = json_parse(body, &json_err);
+    if (!doc && json_err.is_memory)
+        return refuse_memory(&t);
+    if (!doc) {
+        api_error_set(err, 400, "invalid_request_error", NULL, NULL,
+                      "We could not parse the JSON body of your request. (At byte %zu: %s.)",
+                      json_err.offset, json_err.message);
+        return false;
+    }
     buf_init(&out.body, TR_BODY_MAX);
     buf_init(&t.format.schema, TR_BODY_MAX);
     /* One allocation for nearly every body; a failure shows when it is written. */
     (void)buf_reserve(&out.body, body.n + BODY_EXTRA_BYTES);
-    bool is_fine = translate(&t, yyjson_doc_get_root(doc));
+    bool is_fine = translate_with_memory(&t, yyjson_doc_get_root(doc));
     buf_done(&t.format.schema);
     for (const struct kept_doc *kept = t.docs; kept; kept = kept->next)
         yyjson_doc_free(kept->doc);

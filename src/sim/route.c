@@ -219,8 +219,7 @@ static bool serve_messages(struct routing *r, bool is_count)
         .arena = r->arena,
         .err = &r->err,
         .is_2026 = r->is_2026,
-        .has_beta = beta.n > 0,
-        .has_binding_beta = str_find(beta, STR("thinking-binding-controls-")) >= 0,
+        .beta = beta,
         .is_old_account = str_starts(account(r), STR(OLD_ACCOUNT)),
         .is_count = is_count,
     };

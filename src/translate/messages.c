@@ -4,6 +4,7 @@
  * was (prompt caches and signed thinking depend on it), except where a model has no system role
  * inside the conversation.
  */
+#include "translate/block.h"
 #include "translate/content.h"
 #include "translate/fields.h"
 #include "translate/media.h"
@@ -27,6 +28,19 @@ struct reading {
     struct blocks other_lead; /* the ones before that */
 };
 
+/* A call from code is that only where the code stands in front of it: the upstream looks there. */
+static void check_caller(struct turn *turn, const struct block *b)
+{
+    if (b->kind == BLOCK_VALUE &&
+        str_eq(json_str(json_get(b->value, "type")), STR("server_tool_use")))
+        turn->code = json_str(json_get(b->value, "id"));
+    if (b->kind != BLOCK_TOOL_USE || !b->tool_use->caller)
+        return;
+    struct str code = json_str(json_get(b->tool_use->caller, "tool_id"));
+    if (code.n && !str_eq(code, turn->code))
+        b->tool_use->caller = NULL;
+}
+
 /*
  * A turn's blocks as they come, but texts in front of its tool calls: behind one, they make it
  * count as unanswered.
@@ -37,6 +51,7 @@ static bool append(struct translation *t, struct turn *turn, struct blocks *from
         struct block *b = from->first;
         from->first = b->next;
         b->next = NULL;
+        check_caller(turn, b);
         if (b->kind == BLOCK_TEXT && turn->has_call) {
             struct block **at = turn->before_call ? &turn->before_call->next : &turn->blocks.first;
             b->next = *at;
@@ -228,6 +243,7 @@ static const struct {
     {"tool_calls", BY_ANYONE},
     {"function_call", BY_ANYONE},
     {"annotations", BY_ANYONE},
+    {"citations", BY_ASSISTANT},
     {"logprobs", BY_ANYONE},
     {"phase", BY_ANYONE},
     {"reasoning", BY_ANYONE},

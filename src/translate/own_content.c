@@ -51,7 +51,8 @@ bool own_content_is_for_client(yyjson_val *content, yyjson_val *block)
 {
     return own_content_is(block, "tool_use") &&
            (own_content_is_direct(block) ||
-            !own_content_has_result(content, json_str(json_get(block, "id"))));
+            !own_content_has_result(content,
+                                    json_str(json_get(json_get(block, "caller"), "tool_id"))));
 }
 
 bool own_content_thinks_first(yyjson_val *content)

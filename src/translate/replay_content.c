@@ -88,15 +88,25 @@ static bool is_left_out(const struct surroundings *around, yyjson_val *content, 
            !own_content_has_result(content, json_str(json_get(block, "id")));
 }
 
-static bool add_block(struct translation *t, size_t message, size_t index, yyjson_val *v,
-                      struct blocks *to)
+/* A call that the client answers. */
+static bool add_call(struct translation *t, const struct content_part *part)
+{
+    if (!tool_history_read_own_call(t, part))
+        return false;
+    if (!own_content_is_direct(part->v))
+        part->to->last->tool_use->caller = json_get(part->v, "caller");
+    return true;
+}
+
+static bool add_block(struct translation *t, size_t message, size_t index, yyjson_val *content,
+                      yyjson_val *v, struct blocks *to)
 {
     const struct content_part part = {
         .message = message, .index = index, .speaker = SPEAKER_ASSISTANT, .v = v, .to = to};
     if (own_content_is_thought(v))
         return replay_part(t, message, v, to);
-    if (own_content_is(v, "tool_use") && own_content_is_direct(v))
-        return tool_history_read_own_call(t, &part);
+    if (own_content_is_for_client(content, v))
+        return add_call(t, &part);
     struct block *block = blocks_add_kind(t, to, BLOCK_VALUE);
     if (!block)
         return false;
@@ -114,7 +124,7 @@ bool replay_add(struct translation *t, size_t index, yyjson_val *message, yyjson
     t->has_own_reasoning = false;
     yyjson_arr_foreach(content, i, max, block)
     {
-        if (!is_left_out(&around, content, block) && !add_block(t, index, i, block, to))
+        if (!is_left_out(&around, content, block) && !add_block(t, index, i, content, block, to))
             return false;
     }
     return true;

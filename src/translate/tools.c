@@ -286,6 +286,27 @@ static bool refuse_twice(struct translation *t, const struct tool *tool, struct 
                   t->tools->list, STR_ARG(name), tool->index);
 }
 
+/*
+ * Of the upstream's own tools these are run by the client: they are called as its functions are,
+ * and calls of earlier turns keep the name.
+ */
+static bool is_run_by_client(const struct tool *tool)
+{
+    static const char *const families[] = {"bash_", "computer_", "memory_", "text_editor_"};
+    struct str type = json_str(json_get(tool->def, "type"));
+    for (size_t i = 0; tool->kind == TOOL_UPSTREAM && i < PX_ARRAY_LEN(families); i++)
+        if (str_starts(type, str_of(families[i])))
+            return true;
+    return false;
+}
+
+static bool keep_name(struct translation *t, const struct tool *tool)
+{
+    if (is_run_by_client(tool))
+        return tool_name_upstream(t, tool->name).p != NULL;
+    return tool_name_reserve(t, tool->name);
+}
+
 /* Names that must stay come first: the upstream's own tools', then those that are fine. */
 static bool name_tools(struct translation *t)
 {
@@ -295,7 +316,7 @@ static bool name_tools(struct translation *t)
             continue;
         if (!tool_name_is_free(t->tool_names, tool->name))
             return refuse_twice(t, tool, tool->name);
-        if (!tool_name_reserve(t, tool->name))
+        if (!keep_name(t, tool))
             return false;
     }
     for (unsigned pass = 0; pass < 2; pass++)

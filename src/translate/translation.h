@@ -62,6 +62,7 @@ struct turn {
     struct blocks blocks;
     struct block *before_call; /* an assistant's: the last block in front of the first tool_use */
     bool has_call;             /* an assistant's: it holds a tool_use */
+    struct str code;           /* id of the last tool of Anthropic's that it calls */
 };
 
 /* Images and documents of the request so far: the upstream limits how many, and their size. */

@@ -17,7 +17,9 @@ bool own_content_is(yyjson_val *block, const char *type);
 bool own_content_is_thought(yyjson_val *block);
 /* Whether the model called the tool, not a program that it wrote. */
 bool own_content_is_direct(yyjson_val *block);
-/* Whether the block is a call that the client answers: no code of the model's has gone on from it.
+/*
+ * Whether the block is a call that the client answers: not one of a program that went on upstream,
+ * having its answer.
  */
 bool own_content_is_for_client(yyjson_val *content, yyjson_val *block);
 /* Whether a block of `content` is the result of the call `id`. */

@@ -227,10 +227,32 @@ static bool read_function(struct translation *t, struct tool *tool)
     return tool->kind == TOOL_CUSTOM ? check_format(t, tool) : read_schema(t, tool);
 }
 
+/* The upstream knows these types with a beta feature only (its SDK's types). */
+static bool add_beta(struct translation *t, const struct tool *tool)
+{
+    static const struct {
+        const char *type, *beta;
+    } betas[] = {
+        {"advisor_20260301", "advisor-tool-2026-03-01"},
+        {"bash_20241022", "computer-use-2024-10-22"},
+        {"computer_20241022", "computer-use-2024-10-22"},
+        {"computer_20250124", "computer-use-2025-01-24"},
+        {"computer_20251124", "computer-use-2025-11-24"},
+        {"text_editor_20241022", "computer-use-2024-10-22"},
+    };
+    const struct str type = json_str(json_get(tool->def, "type"));
+    for (size_t i = 0; i < PX_ARRAY_LEN(betas); i++)
+        if (str_eq(type, str_of(betas[i].type)))
+            return fields_add_beta(t, tool_path(t, tool, ".type"), str_of(betas[i].beta));
+    return true;
+}
+
 /* Tools that the upstream runs: their names are not the client's to give. */
 static bool read_upstream(struct translation *t, struct tool *tool)
 {
     t->out->may_pause = true;
+    if (!add_beta(t, tool))
+        return false;
     if (tool->kind == TOOL_WEB_SEARCH && !web_search_check(t, tool))
         return false;
     tool->name = tool->kind == TOOL_WEB_SEARCH ? STR(WEB_SEARCH_NAME)

@@ -41,6 +41,7 @@ static const struct entry entries[] = {
     {"think", KIND_CHOICE, AT(think), 0, "unset none signature omitted text"},
     {"citation", KIND_CHOICE, AT(citation), 0, "web chars pages blocks result"},
     {"unknown", KIND_FLAG, AT(unknown), 0, NULL},
+    {"then", KIND_TEXT, AT(then), 0, NULL},
     {"tool", KIND_TEXT, AT(tool), 0, NULL},
     {"args", KIND_TEXT, AT(args), 0, NULL},
     {"calls", KIND_COUNT, AT(calls), DIRECTIVE_BLOCKS_MAX, NULL},

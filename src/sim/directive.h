@@ -46,6 +46,7 @@ struct directives {
     enum think_display think;
     enum citation citation;
     struct str tool, args;
+    struct str then;     /* directives for the same request, when it comes again; .p NULL = these */
     int64_t calls, loop; /* loop: -1 = not said */
     /* The end. */
     struct str stop, sequence, category, explanation;

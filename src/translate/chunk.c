@@ -30,11 +30,11 @@ bool chunk_begin(struct chunk *c, struct str id, struct str model, int64_t creat
 
 _Static_assert(TR_CHOICES_MAX <= 10, "a choice has one digit");
 
-static void open_delta(const struct chunk *c, struct buf *out)
+static void open_delta(const struct chunk *c, unsigned choice, struct buf *out)
 {
     buf_append_str(out, buf_str(&c->head));
     buf_append_str(out, STR("[{\"index\":"));
-    buf_append_char(out, (char)('0' + c->choice));
+    buf_append_char(out, (char)('0' + choice));
     buf_append_str(out, STR(",\"delta\":{"));
 }
 
@@ -51,9 +51,9 @@ static void close_delta(const struct chunk *c, struct buf *out)
     close_choices(c, out);
 }
 
-void chunk_write_role(const struct chunk *c, struct buf *out)
+void chunk_write_role(const struct chunk *c, unsigned choice, struct buf *out)
 {
-    open_delta(c, out);
+    open_delta(c, choice, out);
     buf_append_str(out, STR("\"role\":\"assistant\",\"content\":\"\",\"refusal\":null"));
     close_delta(c, out);
 }
@@ -140,7 +140,7 @@ static void write_refusal(const struct part *part, struct buf *out)
 
 void chunk_write_part(const struct chunk *c, const struct part *part, struct buf *out)
 {
-    open_delta(c, out);
+    open_delta(c, c->choice, out);
     switch (part->kind) {
     case PART_TEXT:
         write_member(out,
@@ -178,7 +178,7 @@ void chunk_write_part(const struct chunk *c, const struct part *part, struct buf
 void chunk_write_finish(const struct chunk *c, const char *finish_reason, const char *service_tier,
                         struct buf *out)
 {
-    open_delta(c, out);
+    open_delta(c, c->choice, out);
     buf_append_str(out, STR("},\"logprobs\":null,\"finish_reason\":\""));
     buf_append_z(out, finish_reason);
     buf_append_str(out, STR("\"}]"));

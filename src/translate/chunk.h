@@ -20,7 +20,8 @@ void chunk_done(struct chunk *c);
 /* Once, before the others below. `id` is the upstream's. */
 bool chunk_begin(struct chunk *c, struct str id, struct str model, int64_t created_unix_s);
 
-void chunk_write_role(const struct chunk *c, struct buf *out);
+/* Of any choice of the answer: it says nothing else. */
+void chunk_write_role(const struct chunk *c, unsigned choice, struct buf *out);
 void chunk_write_part(const struct chunk *c, const struct part *part, struct buf *out);
 /* The last chunk of the choice. */
 void chunk_write_finish(const struct chunk *c, const char *finish_reason, const char *service_tier,

@@ -98,7 +98,7 @@ static bool is_flowing(const struct tr_stream *s)
 {
     const struct tr_choices *choices = s->answer.params->choices;
     return s->state == TR_FLOWING || (s->state == TR_PAUSED && s->paused_from == TR_FLOWING) ||
-           (choices && choices->is_flowing);
+           (choices && choices->n_begun > 0);
 }
 
 enum tr_state tr_stream_fail(struct tr_stream *s, const struct api_error *why, struct buf *out)
@@ -145,6 +145,22 @@ static void check(struct tr_stream *s, enum answer_err err, struct buf *out)
 }
 
 /*
+ * The choices begin in the order of their indexes, whichever is first to have something to say:
+ * OpenAI's Python SDK appends a choice when it first hears of it, and then finds it by its index.
+ */
+static void write_roles(struct tr_stream *s, struct buf *out)
+{
+    struct tr_choices *choices = s->answer.params->choices;
+    const unsigned choice = s->answer.params->choice;
+    if (!choices) {
+        chunk_write_role(&s->answer.chunk, choice, out);
+        return;
+    }
+    while (choices->n_begun <= choice)
+        chunk_write_role(&s->answer.chunk, choices->n_begun++, out);
+}
+
+/*
  * The role chunk, and with it the status line, waits for the second event of the upstream: until
  * then an error can still be answered as what it is, or the request be tried again.
  */
@@ -152,12 +168,10 @@ static void begin_flow(struct tr_stream *s, struct buf *out)
 {
     if (!s->is_begun || s->state != TR_WAITING || s->answer.whole)
         return;
-    chunk_write_role(&s->answer.chunk, out);
+    write_roles(s, out);
     buf_append_str(out, buf_str(&s->early));
     buf_done(&s->early);
     s->state = TR_FLOWING;
-    if (s->answer.params->choices)
-        s->answer.params->choices->is_flowing = true;
 }
 
 /* Where chunks go now. */
@@ -558,6 +572,17 @@ const struct tr_usage *tr_stream_usage(const struct tr_stream *s)
 struct str tr_stream_model(const struct tr_stream *s)
 {
     return str_of(s->model);
+}
+
+struct str tr_stream_unmet(const struct tr_stream *s)
+{
+    return buf_str(&s->answer.unmet);
+}
+
+void tr_stream_add_usage(struct tr_stream *s, const struct tr_usage *usage)
+{
+    s->before = usage_sum(&s->before, usage);
+    s->total = usage_sum(&s->total, usage);
 }
 
 struct str tr_stream_finish_reason(const struct tr_stream *s)

@@ -118,7 +118,7 @@ static const struct call_case {
     bool is_strict;
     unsigned refuses;
 } call_cases[] = {
-    {"trap 48: all of it, where the client says the same", "[" THOUGHT "," TEXT "," CALL_A "]",
+    {"all of it, where the client says the same", "[" THOUGHT "," TEXT "," CALL_A "]",
      SAYS "\"tool_calls\":[" ASKS_A "]", THOUGHT "," TEXT "," CALL_A, "", false, 0},
     {"parts instead of a string", "[" THOUGHT "," TEXT "," CALL_A "]",
      "\"content\":[{\"type\":\"text\",\"text\":\" Let me\"},{\"type\":\"text\",\"text\":\"see. "

@@ -59,6 +59,9 @@ void record_log(const struct request_record *r)
     if (r->repeats > 0)
         add_number(&l, "repeats", r->repeats);
     add_text(&l, "refused", r->refused);
+    add_text(&l, "learned", r->learned);
+    add_text(&l, "ignored", r->ignored);
+    add_text(&l, "modified", r->modified);
     if (r->first_ms >= 0)
         add_number(&l, "first_ms", r->first_ms);
     add_number(&l, "ms", r->total_ms);

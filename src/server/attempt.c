@@ -270,6 +270,7 @@ bool attempt_again(struct request *r, const struct leg *leg)
         buf_done(&again.body); /* it would be refused again */
         return false;
     }
+    tr_amend_add(&r->lessons, lesson);
     for (size_t i = 0; i < r->n_legs; i++)
         leg_reset(&r->legs[i]);
     buf_done(&r->translated.body);

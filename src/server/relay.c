@@ -227,6 +227,8 @@ static void begin_translation(struct leg *leg)
         .is_structured = t->is_structured,
         .wanted = t->wanted,
         .carries_content = t->carries_content,
+        .reasoning_forms = t->reasoning_forms,
+        .anthropic_usage = t->anthropic_usage,
         .may_pause = t->may_pause,
         .created_unix_s = r->created_unix_s,
         .metadata = t->metadata,

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "server/losses.h"
 #include "server/policy.h"
 #include "server/worker.h"
 
@@ -28,6 +29,7 @@ struct server {
     struct timer sweep_timer;
     struct loop_job *stopped_jobs; /* one for each worker */
     size_t n_running;
+    struct tally losses; /* of all workers, at the end */
     int port;
     int n_signals;
     char bearer[1040]; /* "Bearer " and the longest key that the settings take */
@@ -247,8 +249,11 @@ void server_destroy(struct server *s)
         drain_or_end(s);
         loop_run(s->loop);
     }
-    for (size_t i = 0; i < s->shared.n_workers; i++)
+    for (size_t i = 0; i < s->shared.n_workers; i++) {
         worker_join(&s->shared.workers[i]);
+        tally_sum(&s->losses, &s->shared.workers[i].losses);
+    }
+    losses_log(&s->losses);
     for (size_t i = 0; i < s->shared.n_workers; i++)
         worker_done(&s->shared.workers[i]);
     resolver_destroy(s->shared.upstream.resolver);

@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "net/listener.h"
 #include "net/loop.h"
+#include "observe/tally.h"
 #include "server/admit.h"
 #include "server/health.h"
 #include "server/learned.h"
@@ -55,6 +56,7 @@ struct worker {
     struct list tails;          /* requests that are answered but whose upstream call goes on */
     struct list models_waiters; /* requests that wait for the first list of models */
     struct models_view models;
+    struct tally losses;
     struct buf head, out; /* scratch for answers, used within one callback only */
     char date[32];
     int64_t date_unix_s;

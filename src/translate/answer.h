@@ -34,6 +34,7 @@ struct block {
     enum block_kind kind;
     int64_t index;
     unsigned number; /* among reasoning blocks, or among tool calls as the client sees them */
+    unsigned shown;  /* a reasoning block's: among texts and reasoning blocks */
     bool has_input;  /* a tool call's JSON came in pieces */
     bool is_pending; /* a tool call that is kept back, see pending.h */
     enum call_form form;
@@ -44,14 +45,16 @@ struct answer {
     struct chunk chunk;                    /* the one writer, */
     struct completion *whole;              /* the other; NULL when streaming */
     struct block block;
-    unsigned reasonings, calls;
-    bool has_text;      /* text was passed on */
-    bool is_after_gap;  /* a block of another type came since */
-    bool is_blank_last; /* that text ended with a blank */
-    struct buf input;   /* a tool call's JSON that is not passed on piece by piece */
+    unsigned reasonings, calls, shown;
+    unsigned text_shown; /* of the last text block */
+    bool has_text;       /* text was passed on */
+    bool is_after_gap;   /* a block of another type came since */
+    bool is_blank_last;  /* that text ended with a blank */
+    struct buf input;    /* a tool call's JSON that is not passed on piece by piece */
     struct pending pending;
     struct pending_call open_call; /* the kept back call that is open; its strings are in `names` */
     struct buf names;
+    struct buf extra;           /* members of the open call beside its name and input */
     struct custom_input custom; /* of the open call, if it is of a custom tool */
     struct buf custom_text;     /* what a piece of its JSON adds to its text */
     struct fence fence;
@@ -66,7 +69,7 @@ struct answer_end {
     enum stop_reason reason;
     const char *service_tier;         /* NULL = not said */
     struct str explanation, category; /* of a refusal; may be empty */
-    const struct tr_usage *usage;
+    const struct usage_report *usage;
 };
 
 /* False without memory. `params` is borrowed until answer_done. */

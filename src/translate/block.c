@@ -91,6 +91,8 @@ static void write_tool_use(struct buf *b, const struct tool_use *use)
         buf_append_z(b, ",\"caller\":");
         json_write_value(b, use->caller);
     }
+    if (use->toolset.n)
+        write_member(b, ",\"toolset_name\":", use->toolset);
 }
 
 static void write_tool_result(struct buf *b, const struct tool_result *result)

@@ -4,16 +4,16 @@
  */
 #include "translate/chunk.h"
 
-#include "translate/carrier.h"
-#include "translate/usage.h"
+#include "translate/reasoning_form.h"
 #include "json/json.h"
 
 /* Id and model, escaped, and what stands around them. */
 #define HEAD_BYTES_MAX 8192
 
-void chunk_init(struct chunk *c, unsigned choice, bool include_usage)
+void chunk_init(struct chunk *c, const struct tr_stream_params *params)
 {
-    *c = (struct chunk){.choice = choice, .include_usage = include_usage};
+    *c = (struct chunk){.choice = params->choice, .include_usage = params->include_usage};
+    c->reasoning_forms = params->reasoning_forms ? params->reasoning_forms : TR_REASONING_USUAL;
     buf_init(&c->head, HEAD_BYTES_MAX);
 }
 
@@ -65,16 +65,6 @@ static void write_member(struct buf *out, struct str opening, struct piece text)
     buf_append_char(out, '"');
 }
 
-/* One entry of reasoning_details; clients join those of the same index. */
-static void write_detail(const struct part *part, struct str opening, struct buf *out)
-{
-    bool is_carrier = part->kind == PART_CARRIER;
-    buf_append_str(out, STR("\"reasoning_details\":[{\"type\":\"reasoning."));
-    write_member(out, opening, part->text);
-    buf_printf(out, ",\"index\":%u,\"format\":\"%s\"}]", part->index,
-               is_carrier ? CARRIER_FORMAT : PART_REASONING_FORMAT);
-}
-
 /* {"name":"f","arguments":"": the texts of a call, the second one open. */
 static void write_named(const struct part *part, struct buf *out)
 {
@@ -95,6 +85,7 @@ static void write_call(const struct part *part, struct buf *out)
     json_write_string(out, part->id);
     buf_printf(out, ",\"type\":\"%s\",\"%s\":", type, type);
     write_named(part, out);
+    buf_append_str(out, part->extra);
     buf_append_str(out, STR("}]"));
 }
 
@@ -140,24 +131,22 @@ static void write_refusal(const struct part *part, struct buf *out)
 
 void chunk_write_part(const struct chunk *c, const struct part *part, struct buf *out)
 {
+    const size_t from = out->len;
+    bool is_said = true;
     open_delta(c, c->choice, out);
     switch (part->kind) {
     case PART_TEXT:
         write_member(out,
                      part->is_apart ? STR("\"content\":\"" PART_SEPARATOR) : STR("\"content\":\""),
                      part->text);
+        if (c->reasoning_forms & TR_REASONING_CONTENT_BLOCKS)
+            reasoning_delta_write(c->reasoning_forms, part, true, out);
         break;
     case PART_REASONING:
-        write_member(out, STR("\"reasoning_content\":\""), part->text);
-        buf_append_char(out, ',');
-        write_detail(part, STR("text\",\"text\":\""), out);
-        break;
     case PART_SIGNATURE:
-        write_detail(part, STR("text\",\"signature\":\""), out);
-        break;
     case PART_ENCRYPTED:
     case PART_CARRIER:
-        write_detail(part, STR("encrypted\",\"data\":\""), out);
+        is_said = reasoning_delta_write(c->reasoning_forms, part, false, out);
         break;
     case PART_CALL:
         write_call(part, out);
@@ -172,7 +161,10 @@ void chunk_write_part(const struct chunk *c, const struct part *part, struct buf
         write_refusal(part, out);
         break;
     }
-    close_delta(c, out);
+    if (is_said)
+        close_delta(c, out);
+    else
+        out->len = from;
 }
 
 void chunk_write_finish(const struct chunk *c, const char *finish_reason, const char *service_tier,
@@ -190,7 +182,7 @@ void chunk_write_finish(const struct chunk *c, const char *finish_reason, const 
     close_choices(c, out);
 }
 
-void chunk_write_end(const struct chunk *c, const struct tr_usage *usage, struct buf *out)
+void chunk_write_end(const struct chunk *c, const struct usage_report *usage, struct buf *out)
 {
     if (c->include_usage) {
         buf_append_str(out, buf_str(&c->head));

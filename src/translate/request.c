@@ -96,7 +96,11 @@ bool tr_request(struct arena *arena, const struct tr_policy *policy, const struc
                       json_err.offset, json_err.message);
         return false;
     }
-    struct tr_request out = {.n_choices = 1, .beta = STR(""), .metadata = STR("")};
+    struct tr_request out = {.n_choices = 1,
+                             .beta = STR(""),
+                             .metadata = STR(""),
+                             .reasoning_forms = policy->reasoning_forms,
+                             .anthropic_usage = policy->anthropic_usage};
     struct translation t = {
         .arena = arena, .policy = policy, .models = models, .out = &out, .err = err};
     buf_init(&out.body, TR_BODY_MAX);

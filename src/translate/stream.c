@@ -36,6 +36,7 @@ struct tr_stream {
     struct tr_usage before; /* of upstream messages that ended, when one answer has several */
     struct tr_usage now;    /* of the current one */
     struct tr_usage total;
+    struct raw_usage raw; /* the same, as the upstream says it */
     enum stop_reason stop;
     const char *service_tier;
     struct buf explanation, category; /* of a refusal */
@@ -68,6 +69,7 @@ struct tr_stream *tr_stream_create(const struct tr_stream_params *params)
     buf_init(&s->early, EARLY_BYTES_MAX);
     buf_init(&s->explanation, REFUSAL_BYTES_MAX);
     buf_init(&s->category, REFUSAL_BYTES_MAX);
+    raw_usage_init(&s->raw, params->anthropic_usage);
     if (!answer_init(&s->answer, params)) {
         tr_stream_destroy(s);
         return NULL;
@@ -84,6 +86,7 @@ void tr_stream_destroy(struct tr_stream *s)
     buf_done(&s->early);
     buf_done(&s->explanation);
     buf_done(&s->category);
+    raw_usage_done(&s->raw);
     free(s->model);
     free(s->error);
     free(s);
@@ -183,6 +186,7 @@ static struct buf *sink(struct tr_stream *s, struct buf *out)
 static void read_usage(struct tr_stream *s, yyjson_val *usage)
 {
     usage_read(&s->now, usage);
+    raw_usage_read(&s->raw, usage);
     s->total = usage_sum(&s->before, &s->now);
     struct str tier = json_str(json_get(usage, "service_tier"));
     if (str_eq(tier, STR("priority")) || str_eq(json_str(json_get(usage, "speed")), STR("fast")))
@@ -215,6 +219,7 @@ static enum answer_err begin_message(struct tr_stream *s, yyjson_val *message, s
     if (s->is_begun) { /* the answer goes on in another message: same id, no new role */
         s->before = s->total;
         s->now = (struct tr_usage){0};
+        raw_usage_next(&s->raw);
         s->stop = STOP_NONE;
         return answer_block_end(&s->answer, sink(s, out));
     }
@@ -279,11 +284,12 @@ static void finish(struct tr_stream *s, struct buf *out)
     if (pause(s))
         return;
     begin_flow(s, out);
+    const struct usage_report usage = {s->total, raw_usage_sum(&s->raw)};
     struct answer_end end = {.reason = s->stop,
                              .service_tier = s->service_tier,
                              .explanation = buf_str(&s->explanation),
                              .category = buf_str(&s->category),
-                             .usage = &s->total};
+                             .usage = &usage};
     enum answer_err err = answer_finish(&s->answer, &end, out, &s->finish);
     if (out->failed)
         return; /* settle() sees to it */
@@ -526,11 +532,13 @@ enum tr_state tr_stream_end(struct tr_stream *s, struct buf *out)
 bool tr_choices_write_end(struct tr_stream *const streams[], size_t n, struct buf *out)
 {
     const struct completion *whole[TR_CHOICES_MAX] = {streams[0]->answer.whole};
-    struct tr_usage usage = streams[0]->total;
+    struct usage_report usage = {.counts = streams[0]->total};
     for (size_t i = 1; i < n; i++) {
         whole[i] = streams[i]->answer.whole;
-        usage = usage_sum(&usage, &streams[i]->total);
+        usage.counts = usage_sum(&usage.counts, &streams[i]->total);
+        raw_usage_add(&streams[0]->raw, &streams[i]->raw);
     }
+    usage.upstream = raw_usage_sum(&streams[0]->raw);
     if (whole[0])
         return completion_write(whole, n, &usage, out);
     chunk_write_end(&streams[0]->answer.chunk, &usage, out);

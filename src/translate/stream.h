@@ -20,6 +20,17 @@ struct tr_usage { /* Anthropic's counts; 0 where it says nothing */
 struct client_names;
 struct tool_names;
 
+/* The members of a message and of its deltas that hold reasoning, as clients of different families
+ * know them. In the order of REASONING_FORMATS. */
+enum tr_reasoning_form {
+    TR_REASONING_CONTENT = 1 << 0,       /* reasoning_content: text */
+    TR_REASONING_DETAILS = 1 << 1,       /* reasoning_details: with signatures */
+    TR_REASONING_PLAIN = 1 << 2,         /* reasoning: text */
+    TR_REASONING_BLOCKS = 1 << 3,        /* thinking_blocks: Anthropic's own */
+    TR_REASONING_CONTENT_BLOCKS = 1 << 4 /* content_blocks: these, and the texts */
+};
+#define TR_REASONING_USUAL ((unsigned)(TR_REASONING_CONTENT | TR_REASONING_DETAILS))
+
 /* The choices of one answer ("n"). */
 #define TR_CHOICES_MAX 8
 /* Of an id, a model's name. */
@@ -43,10 +54,12 @@ struct tr_wanted {
 struct tr_stream_params {
     bool is_stream; /* chunks, or one chat.completion */
     bool include_usage;
-    bool is_json_object;  /* strip code fences, add no separators */
-    bool is_structured;   /* add no separators */
-    bool carries_content; /* add a copy of the blocks where the fields cannot order them */
-    bool may_pause;       /* the upstream's own tools are in play: be ready for TR_PAUSED */
+    bool is_json_object;      /* strip code fences, add no separators */
+    bool is_structured;       /* add no separators */
+    bool carries_content;     /* add a copy of the blocks where the fields cannot order them */
+    unsigned reasoning_forms; /* a set of enum tr_reasoning_form; 0 = TR_REASONING_USUAL */
+    bool anthropic_usage;     /* add the upstream's own usage to OpenAI's */
+    bool may_pause;           /* the upstream's own tools are in play: be ready for TR_PAUSED */
     struct tr_wanted wanted;
     int64_t created_unix_s;
     bool is_function_call;               /* legacy: one function_call instead of tool_calls */

@@ -87,6 +87,9 @@ static struct tr_policy policy_of(yyjson_val *v)
                           .eager_tool_input = flag(v, "eager_tool_input", true),
                           .strict = flag(v, "strict", false)};
     json_to_int(json_get(v, "max_tokens"), &p.max_tokens);
+    json_to_int(json_get(v, "thinking_min_tokens"), &p.thinking_min_tokens);
+    p.verbosity_instruction = flag(v, "verbosity_instruction", false);
+    p.anthropic_usage = flag(v, "anthropic_usage", false);
     json_to_double(json_get(v, "temperature"), &p.temperature);
     p.amend.refuses = refusals_of(json_str(json_get(v, "refuses")));
     if (json_get(v, "default_model"))
@@ -199,6 +202,7 @@ static void check_request(struct run *r, const struct tr_request *req)
         check_text(r, "version", str_of(req->version));
     check_flag(r, "is_stream", req->is_stream);
     check_flag(r, "include_usage", req->include_usage);
+    check_flag(r, "anthropic_usage", req->anthropic_usage);
     check_flag(r, "is_json_object", req->is_json_object);
     check_flag(r, "is_structured", req->is_structured);
     check_flag(r, "has_strict_tools", req->has_strict_tools);

@@ -142,6 +142,7 @@ struct translation {
     struct blocks betas; /* names for the anthropic-beta header */
     struct str user_id;
     const char *service_tier; /* NULL = not sent */
+    const char *verbosity;    /* a sentence for the end of `system`; NULL = none */
 };
 
 /*

@@ -163,6 +163,7 @@ static void must_be_refused_if_lossy(struct tr_policy policy, struct str body)
 {
     struct result lenient, strict;
     policy.cache = TR_CACHE_OFF;
+    policy.memory = NULL; /* what it has lost is listed in strict mode too */
     policy.strict = false;
     result_init(&lenient, &policy, body);
     policy.strict = true;
@@ -173,6 +174,21 @@ static void must_be_refused_if_lossy(struct tr_policy policy, struct str body)
     must(!strict.is_fine || str_eq(buf_str(&strict.req.body), buf_str(&lenient.req.body)));
     result_done(&lenient);
     result_done(&strict);
+}
+
+/* Answers that may be remembered, whatever the client made of them. */
+static bool recall(void *arg, struct digest key, struct buf *ret)
+{
+    static const char *const contents[] = {
+        "[]",
+        "[{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"S\"},"
+        "{\"type\":\"text\",\"text\":\"hi\"}]",
+        "[{\"type\":\"redacted_thinking\",\"data\":\"R\"},{\"type\":\"tool_use\",\"id\":"
+        "\"toolu_1\",\"name\":\"f\",\"input\":{}},{\"type\":\"thinking\",\"thinking\":\"T\","
+        "\"signature\":\"S\"},{\"type\":\"server_tool_use\",\"id\":\"srvtoolu_1\"}]"};
+    const size_t i = key.a % (PX_ARRAY_LEN(contents) + 1);
+    (void)arg;
+    return i < PX_ARRAY_LEN(contents) && buf_append_z(ret, contents[i]);
 }
 
 static void translate(const struct tr_policy *policy, struct str body)
@@ -283,6 +299,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const models[] = {"claude-opus-5-5", "claude-haiku-4-5", "claude-sonnet-4-6",
                                          "claude-3-haiku-20240307"};
+    static const struct tr_memory memory = {{1, 2}, recall, NULL};
     if (size == 0)
         return 0;
     unsigned bits = data[0];
@@ -295,6 +312,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                .temperature = 0.1,
                                .strict = (bits & 8) != 0,
                                .eager_tool_input = (bits & 32) != 0,
+                               .memory = &memory,
                                .amend.refuses = bits & 64 ? (unsigned)size * 2654435761u >> 8 : 0,
                                .cache = (bits & 16) ? TR_CACHE_ON : TR_CACHE_AUTO};
     if (bits & 128)

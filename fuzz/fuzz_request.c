@@ -151,11 +151,15 @@ static void must_be_taken(const struct tr_request *req, struct str request)
     arena_done(&arena);
 }
 
-/* A retired model's successor is the operator's choice: listed, and served in strict mode too. */
+/* The operator's choice (a retired model's successor) and the upstream's (an older version of its
+ * API) take nothing from what the client asked: listed, and served in strict mode too. */
 static bool is_lossless(const struct tr_request *req)
 {
-    return req->ignored.n == 0 && !req->is_best_effort_format &&
-           (req->modified.n == 0 || str_eq(req->modified, STR("model")));
+    struct str rest = req->modified, name;
+    while (str_split(&rest, ',', &name))
+        if (!str_eq(name, STR("model")) && !str_eq(name, STR("anthropic-version=2023-06-01")))
+            return false;
+    return req->ignored.n == 0 && !req->is_best_effort_format;
 }
 
 /* Without markers of ours, which a strict translation gives up before one of the client's. */

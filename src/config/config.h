@@ -32,6 +32,8 @@ struct config {
     char *model_aliases;          /* MODEL_ALIASES */
     bool model_succession;        /* MODEL_SUCCESSION */
     bool thinking_reserve;        /* THINKING_RESERVE */
+    int64_t memory_bytes;         /* THINKING_MEMORY_BYTES; 0 = off */
+    int64_t memory_ttl_s;         /* THINKING_MEMORY_TTL */
     int64_t prompt_cache;         /* PROMPT_CACHE: auto, on, off (index) */
     bool eager_tool_input;        /* EAGER_TOOL_INPUT */
     bool strict;                  /* STRICT */

@@ -25,6 +25,9 @@ struct request_record {
     int64_t input_tokens, output_tokens;
     int64_t choices, attempts; /* left out where they are 1 or less */
     int64_t continuations;     /* of paused answers; left out where it is 0 */
+    int64_t recalled;          /* messages whose thinking came back from the memory; or did not, */
+    int64_t unremembered;      /* though it may have been there; left out where they are 0 */
+    int64_t evicted;           /* answers that were forgotten for this one; the same */
     struct str refused;        /* what the upstream was found to refuse */
     int64_t first_ms;          /* until the first byte of the answer; -1 = none */
     int64_t total_ms;

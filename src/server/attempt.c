@@ -21,10 +21,20 @@ static void own(struct request *r, struct str *s)
         *s = arena_strdup(&r->arena, *s);
 }
 
+static bool recall(void *arg, struct digest key, struct buf *ret)
+{
+    const struct request *r = arg;
+    return thinking_memory_recall(r->worker->shared->memory, loop_now_us(r->worker->loop),
+                                  r->tenant, key, ret);
+}
+
 static bool translate(struct request *r, struct tr_request *ret, struct api_error *error)
 {
+    const struct tr_memory memory = {.key = r->tenant, .recall = recall, .arg = r};
     struct tr_policy policy = r->worker->shared->policy;
     policy.amend = r->amend;
+    if (r->worker->shared->memory)
+        policy.memory = &memory;
     if (!tr_request(&r->arena, &policy, models_current(r->worker), buf_str(&r->body), ret, error))
         return false;
     own(r, &ret->asked_model);
@@ -220,4 +230,16 @@ void attempt_accepted(struct request *r)
     if (r->attempts > 1)
         learned_add(&r->worker->shared->learned, loop_now_us(r->worker->loop), r->translated.model,
                     r->amend);
+}
+
+void attempt_remember(struct leg *leg)
+{
+    struct request *r = leg->request;
+    struct digest key;
+    struct str content;
+    if (!r->translated.place.is_kept ||
+        !tr_stream_memo(leg->stream, &r->translated.place, &key, &content))
+        return;
+    r->evicted += thinking_memory_keep(r->worker->shared->memory, loop_now_us(r->worker->loop),
+                                       r->tenant, key, content);
 }

@@ -46,6 +46,8 @@ bool attempt_again(struct request *r, const struct leg *leg);
 void attempt_accepted(struct request *r);
 /* The upstream has paused within its answer (TR_PAUSED) and its call is over: asks it to go on. */
 void attempt_continue(struct leg *leg);
+/* Its choice is complete: keeps its thinking for the requests that go on from it. */
+void attempt_remember(struct leg *leg);
 /* Forgets what its call gave. */
 void leg_reset(struct leg *leg);
 

@@ -65,6 +65,7 @@ static void take_done(struct leg *leg, struct buf *out)
     struct request *r = leg->request;
     struct tr_stream *streams[TR_CHOICES_MAX];
     leg->is_done = true;
+    attempt_remember(leg); /* the next request may come as soon as this answer is out */
     const bool is_last = ++r->n_done == r->n_legs;
     if (is_last && r->choices) {
         for (size_t i = 0; i < r->n_legs; i++)

@@ -208,6 +208,8 @@ static enum go step_authenticate(struct request *r)
     enum auth_result result = AUTH_OK;
     if (r->route->needs_key)
         result = auth_check(r->worker->shared->proxy_key, r->sent_head);
+    if (r->worker->shared->memory && r->route->id == ROUTE_CHAT)
+        r->tenant = thinking_memory_tenant(r->worker->shared->memory, auth_key(r->sent_head));
     r->sent_head = NULL; /* the parser forgets it soon */
     switch (result) {
     case AUTH_OK:
@@ -346,6 +348,9 @@ static enum go step_record(struct request *r)
         record.asked_model = r->translated.asked_model;
         record.is_stream = r->translated.is_stream;
         record.choices = r->translated.n_choices;
+        record.recalled = r->translated.recalled;
+        record.unremembered = r->translated.unremembered;
+        record.evicted = (int64_t)r->evicted;
     }
     const struct tr_usage usage = relay_usage(r);
     record.served_model = relay_model(r);

@@ -71,6 +71,7 @@ struct request {
     const struct route *route; /* NULL before it is found */
     struct str path, model_name;
     bool is_authenticated, is_body_read;
+    struct siphash_key tenant; /* who asks, where answers are remembered */
     struct buf body;
 
     /* Translated, and within the limits. */
@@ -79,6 +80,7 @@ struct request {
     struct tr_amend amend;  /* what its upstream was found to refuse */
     unsigned attempts;      /* how often it was sent */
     unsigned continuations; /* how often the upstream was asked to go on */
+    size_t evicted;         /* answers that were forgotten to remember this one */
     struct admit_ticket ticket;
     int64_t wait_ms; /* a rate limit says when to come back; 0 = none does */
 

@@ -19,6 +19,7 @@
 #include "server/models_cache.h"
 #include "server/server.h"
 #include "server/succession.h"
+#include "server/thinking_memory.h"
 #include "translate/request.h"
 #include "upstream/upstream.h"
 
@@ -36,6 +37,7 @@ struct shared {
     struct models_cache models;
     struct learned learned;
     struct succession succession;
+    struct thinking_memory *memory; /* NULL: answers are not remembered */
     _Atomic int64_t n_connections;
     _Atomic bool is_draining;
     struct worker *workers;

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "translate/memory.h"
+#include "translate/text.h"
 #include "translate/tool_name.h"
 
 #define NAMES_BYTES_MAX 4096
@@ -71,11 +73,6 @@ static enum answer_err emit(struct answer *a, const struct part *part, struct bu
     return ANSWER_OK;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 static bool is_blank_escape(char c)
 {
     return c == 'n' || c == 'r' || c == 't' || c == 'f';
@@ -85,18 +82,18 @@ static bool begins_blank(struct piece p)
 {
     if (p.is_escaped && p.s.p[0] == '\\')
         return is_blank_escape(p.s.p[1]);
-    return is_blank(p.s.p[0]);
+    return text_is_blank_char(p.s.p[0]);
 }
 
 static bool ends_blank(struct piece p)
 {
     char last = p.s.p[p.s.n - 1];
     if (!p.is_escaped)
-        return is_blank(last);
+        return text_is_blank_char(last);
     size_t slashes = 0; /* in front of `last`: an odd number escapes it */
     while (slashes + 1 < p.s.n && p.s.p[p.s.n - 2 - slashes] == '\\')
         slashes++;
-    return slashes % 2 ? is_blank_escape(last) : is_blank(last);
+    return slashes % 2 ? is_blank_escape(last) : text_is_blank_char(last);
 }
 
 /*
@@ -452,6 +449,23 @@ struct str answer_paused(struct answer *a, enum stop_reason reason)
     if (!a->params->may_pause || !is_paused || a->calls > 0 || a->pending.first)
         return (struct str){0};
     return carrier_array(&a->carrier);
+}
+
+bool answer_memo(struct answer *a, const struct tr_place *place, struct digest *ret_key,
+                 struct str *ret_content)
+{
+    struct json_error err;
+    /* What a function_call answers has no id to be found by. */
+    if (!place->is_kept || (a->calls == 0 && !a->carrier.has_thinking) ||
+        (a->calls > 0 && a->params->is_function_call))
+        return false;
+    const struct str content = carrier_array(&a->carrier);
+    yyjson_doc *doc = content.n ? json_parse(content, &err) : NULL;
+    const bool has_key = doc && memory_key_of_content(place->key, place->conversation,
+                                                      yyjson_doc_get_root(doc), ret_key);
+    yyjson_doc_free(doc);
+    *ret_content = a->carrier.has_thinking ? content : STR("[]");
+    return has_key;
 }
 
 /* What stands behind the only choice. */

@@ -85,6 +85,12 @@ enum answer_err answer_block_end(struct answer *a, struct buf *out);
  * back; else empty.
  */
 struct str answer_paused(struct answer *a, enum stop_reason reason);
+/*
+ * What is to be remembered of the finished answer: its content, or an empty array where it called
+ * tools without having thought. False: nothing is. Valid until answer_done.
+ */
+bool answer_memo(struct answer *a, const struct tr_place *place, struct digest *ret_key,
+                 struct str *ret_content);
 /* Writes the end; *ret_reason is static text. */
 enum answer_err answer_finish(struct answer *a, const struct answer_end *end, struct buf *out,
                               const char **ret_reason);

@@ -123,6 +123,7 @@ void carrier_open(struct carrier *c, yyjson_val *block)
     bool is_flat = str_eq(type, STR("text")) || str_eq(type, STR("tool_use"));
     c->is_needed |= is_thought ? c->is_begun : !is_flat;
     c->is_begun |= !is_thought;
+    c->has_thinking |= is_thought;
     c->kind = kind_of(type);
     c->is_open = true;
     buf_append_z(&c->json, c->json.len ? ",{\"type\":" : "{\"type\":");

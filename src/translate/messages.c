@@ -7,6 +7,7 @@
 #include "translate/content.h"
 #include "translate/fields.h"
 #include "translate/media.h"
+#include "translate/recall.h"
 #include "translate/replay.h"
 #include "translate/text.h"
 #include "translate/tool_history.h"
@@ -305,10 +306,12 @@ static bool gather_assistant(struct translation *t, size_t index, yyjson_val *me
     bool is_whole;
     if (!replay_read_content(t, index, message, ret, &is_whole))
         return false;
+    if (!is_whole &&
+        (!replay_read(t, index, message, ret) || !recall_read(t, index, message, ret, &is_whole)))
+        return false;
     if (is_whole)
         return true;
-    if (!replay_read(t, index, message, ret) ||
-        !content_read(t, index, SPEAKER_ASSISTANT, json_get(message, "content"), ret))
+    if (!content_read(t, index, SPEAKER_ASSISTANT, json_get(message, "content"), ret))
         return false;
     struct str refusal = json_str(json_get(message, "refusal"));
     if (!ret->first && !text_is_blank(refusal) && !blocks_add(t, ret, refusal, CACHE_NONE))
@@ -404,12 +407,15 @@ bool messages_read(struct translation *t)
     struct reading r = {.blank_user = -1};
     size_t i, max;
     yyjson_val *v;
+    recall_begin(t);
     yyjson_arr_foreach(messages, i, max, v)
     {
         t->origin = origin_of(i, v);
         if (!read_message(t, &r, i, v))
             return false;
+        recall_pass(t, v);
     }
+    recall_end(t);
     t->origin = (struct origin){0};
     return settle_end(t, &r) && lead_with_user(t) && media_settle(t);
 }

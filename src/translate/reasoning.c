@@ -308,7 +308,7 @@ static bool is_loop_without_thinking(const struct translation *t)
         if (turn->role == TURN_ASSISTANT)
             last = turn;
     return last && replay_is_tool_loop(t->field[FIELD_messages]) &&
-           last->blocks.first->kind != BLOCK_THINKING;
+           last->blocks.first->kind != BLOCK_THINKING && last->blocks.first->kind != BLOCK_REDACTED;
 }
 
 bool reasoning_fit(struct translation *t)

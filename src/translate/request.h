@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "translate/amend.h"
 #include "translate/api_error.h"
+#include "translate/memory.h"
 #include "translate/model.h"
 #include "translate/stream.h"
 
@@ -21,18 +22,19 @@ enum tr_cache { TR_CACHE_AUTO, TR_CACHE_ON, TR_CACHE_OFF };
 
 /* What the operator decided. Borrowed for the duration of a call. */
 struct tr_policy {
-    struct str default_model; /* ANTHROPIC_MODEL: for a request without a model */
-    struct str model_aliases; /* MODEL_ALIASES: "gpt-4o=claude-opus-5-5,*=claude-haiku-5-5" */
-    bool model_succession;    /* serve a retired model by its successor */
-    int64_t max_tokens;       /* MAX_TOKENS; 0 = the model's maximum */
-    bool max_tokens_is_set;   /* the operator set it: sent exactly, no thinking reserve */
-    bool thinking_reserve;    /* room for thinking on top of the built-in default */
-    double temperature;       /* MODEL_TEMPERATURE, for models that take it */
-    enum tr_version version;  /* ANTHROPIC_VERSION pins one */
-    enum tr_cache cache;      /* automatic prompt caching */
-    bool eager_tool_input;    /* tools stream their input before a value is complete */
-    bool strict;              /* every ignore, clamp and repair is a 400 that names it */
-    struct tr_amend amend;    /* what the upstream is known to refuse */
+    struct str default_model;       /* ANTHROPIC_MODEL: for a request without a model */
+    struct str model_aliases;       /* MODEL_ALIASES: "gpt-4o=claude-opus-5-5,*=claude-haiku-5-5" */
+    bool model_succession;          /* serve a retired model by its successor */
+    int64_t max_tokens;             /* MAX_TOKENS; 0 = the model's maximum */
+    bool max_tokens_is_set;         /* the operator set it: sent exactly, no thinking reserve */
+    bool thinking_reserve;          /* room for thinking on top of the built-in default */
+    double temperature;             /* MODEL_TEMPERATURE, for models that take it */
+    enum tr_version version;        /* ANTHROPIC_VERSION pins one */
+    enum tr_cache cache;            /* automatic prompt caching */
+    bool eager_tool_input;          /* tools stream their input before a value is complete */
+    bool strict;                    /* every ignore, clamp and repair is a 400 that names it */
+    struct tr_amend amend;          /* what the upstream is known to refuse */
+    const struct tr_memory *memory; /* answers of this tenant; NULL = none are remembered */
 };
 
 struct client_names;
@@ -63,6 +65,8 @@ struct tr_request {
     struct str modified;          /* value of x-modified-params; empty = no header */
     const struct tool_names *tool_names; /* for the way back, in the arena; NULL = no tools */
     const struct client_names *names;    /* for the upstream's errors, in the arena */
+    struct tr_place place;               /* where the answer is to be remembered */
+    unsigned recalled, unremembered;     /* assistant messages whose thinking came back; did not */
     int64_t max_tokens;                  /* as sent upstream */
     int64_t input_estimate;              /* rough input tokens, for the token bucket */
 };

@@ -543,6 +543,13 @@ bool tr_stream_is_final(const struct tr_stream *s)
     return s->is_final;
 }
 
+bool tr_stream_memo(struct tr_stream *s, const struct tr_place *place, struct digest *ret_key,
+                    struct str *ret_content)
+{
+    return s->state == TR_DONE && s->stop != STOP_REFUSAL &&
+           answer_memo(&s->answer, place, ret_key, ret_content);
+}
+
 const struct tr_usage *tr_stream_usage(const struct tr_stream *s)
 {
     return &s->total;

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "translate/api_error.h"
+#include "translate/memory.h"
 
 struct tr_usage { /* Anthropic's counts; 0 where it says nothing */
     int64_t input, cache_write, cache_read, output, thinking;
@@ -88,6 +89,12 @@ enum tr_state tr_stream_state(const struct tr_stream *s);
 const struct api_error *tr_stream_error(const struct tr_stream *s);
 /* In TR_FAILED: trying again does not mend it; say x-should-retry: false. */
 bool tr_stream_is_final(const struct tr_stream *s);
+/*
+ * In TR_DONE: what is to be remembered of the answer, and under which key. False: nothing is, as of
+ * one that was refused. Valid until tr_stream_destroy.
+ */
+bool tr_stream_memo(struct tr_stream *s, const struct tr_place *place, struct digest *ret_key,
+                    struct str *ret_content);
 /* Last known, also after a failure; what was billed at least. */
 const struct tr_usage *tr_stream_usage(const struct tr_stream *s);
 /* The model that answered; empty before message_start. */

@@ -127,6 +127,7 @@ struct translation {
     bool has_own_reasoning; /* the message that is read has it in a field besides its content */
     bool is_prefill;        /* the last turn is an assistant's, for the model to continue */
     struct kept_doc *docs;  /* JSON inside of the request's strings, freed with it */
+    struct siphash conversation; /* the messages so far, where answers are remembered */
 
     struct tool_history *tool_history; /* while the messages are read */
     struct media_count media;

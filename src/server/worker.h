@@ -20,6 +20,7 @@
 #include "server/server.h"
 #include "server/succession.h"
 #include "server/thinking_memory.h"
+#include "server/upstream_keys.h"
 #include "translate/request.h"
 #include "upstream/upstream.h"
 
@@ -29,7 +30,7 @@ struct shared {
     struct tr_policy policy;
     struct str proxy_key;    /* empty: everybody may */
     struct str cors_origins; /* empty: off */
-    struct str upstream_auth_name, upstream_auth_value;
+    struct upstream_keys keys; /* what requests to the upstream are sent with */
     struct upstream_settings upstream;
     /* Written by all workers. */
     struct admit admit;

@@ -56,6 +56,8 @@ void record_log(const struct request_record *r)
         add_number(&l, "thinking_not_remembered", r->unremembered);
     if (r->evicted > 0)
         add_number(&l, "thinking_evicted", r->evicted);
+    if (r->repeats > 0)
+        add_number(&l, "repeats", r->repeats);
     add_text(&l, "refused", r->refused);
     if (r->first_ms >= 0)
         add_number(&l, "first_ms", r->first_ms);

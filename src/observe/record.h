@@ -28,6 +28,7 @@ struct request_record {
     int64_t recalled;          /* messages whose thinking came back from the memory; or did not, */
     int64_t unremembered;      /* though it may have been there; left out where they are 0 */
     int64_t evicted;           /* answers that were forgotten for this one; the same */
+    int64_t repeats;           /* of answers that were not the JSON asked for; the same */
     struct str refused;        /* what the upstream was found to refuse */
     int64_t first_ms;          /* until the first byte of the answer; -1 = none */
     int64_t total_ms;

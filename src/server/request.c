@@ -361,6 +361,7 @@ static enum go step_record(struct request *r)
     record.refused = buf_str(refused);
     record.attempts = r->attempts;
     record.continuations = r->continuations;
+    record.repeats = r->repeats;
     record_log(&record);
     relay_free(r);
     loop_defer(r->worker->loop, &r->free_job);

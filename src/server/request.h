@@ -81,6 +81,7 @@ struct request {
     unsigned attempts;      /* how often it was sent */
     unsigned continuations; /* how often the upstream was asked to go on */
     size_t evicted;         /* answers that were forgotten to remember this one */
+    unsigned repeats;       /* answers that were asked for again: not the JSON that was wanted */
     struct admit_ticket ticket;
     int64_t wait_ms; /* a rate limit says when to come back; 0 = none does */
 

@@ -40,6 +40,7 @@ static const struct entry entries[] = {
     {"blocks", KIND_BLOCKS, AT(blocks), 0, NULL},
     {"think", KIND_CHOICE, AT(think), 0, "unset none signature omitted text"},
     {"unknown", KIND_FLAG, AT(unknown), 0, NULL},
+    {"then", KIND_TEXT, AT(then), 0, NULL},
     {"tool", KIND_TEXT, AT(tool), 0, NULL},
     {"args", KIND_TEXT, AT(args), 0, NULL},
     {"calls", KIND_COUNT, AT(calls), DIRECTIVE_BLOCKS_MAX, NULL},

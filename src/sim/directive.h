@@ -53,6 +53,7 @@ struct directives {
     bool has_blocks;
     enum think_display think;
     struct str tool, args;
+    struct str then;     /* directives for the same request, when it comes again; .p NULL = these */
     int64_t calls, loop; /* loop: -1 = not said */
     /* The end. */
     struct str stop, sequence, category, explanation;

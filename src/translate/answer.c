@@ -18,6 +18,7 @@ bool answer_init(struct answer *a, const struct tr_stream_params *params)
     chunk_init(&a->chunk, params->choice, params->include_usage);
     buf_init(&a->input, ANSWER_INPUT_BYTES_MAX);
     buf_init(&a->names, NAMES_BYTES_MAX);
+    buf_init(&a->unmet, CONFORMITY_BYTES_MAX);
     custom_input_init(&a->custom);
     buf_init(&a->custom_text, ANSWER_INPUT_BYTES_MAX);
     /* The filter lets go of what it held back, besides what it is given. */
@@ -37,6 +38,7 @@ void answer_done(struct answer *a)
     buf_done(&a->names);
     annotations_done(&a->annotations);
     carrier_done(&a->carrier);
+    buf_done(&a->unmet);
     custom_input_done(&a->custom);
     buf_done(&a->custom_text);
     buf_done(&a->unfenced);
@@ -478,6 +480,15 @@ static bool write_end(const struct answer *a, const struct tr_usage *usage, stru
     return true;
 }
 
+/* The whole answer, complete, against what was wanted of it. */
+static bool check_wanted(struct answer *a, enum stop_reason stop, const char *reason)
+{
+    const struct tr_wanted *wanted = &a->params->wanted;
+    if (!wanted->is_json || stop != STOP_END_TURN || strcmp(reason, "stop") != 0)
+        return true;
+    return completion_check(a->whole, wanted->schema, &a->unmet);
+}
+
 enum answer_err answer_finish(struct answer *a, const struct answer_end *end, struct buf *out,
                               const char **ret_reason)
 {
@@ -500,7 +511,7 @@ enum answer_err answer_finish(struct answer *a, const struct answer_end *end, st
                                            .service_tier = end->service_tier,
                                            .is_refused = end->reason == STOP_REFUSAL,
                                            .metadata = a->params->metadata};
-        if (!completion_end(a->whole, &whole_end))
+        if (!completion_end(a->whole, &whole_end) || !check_wanted(a, end->reason, reason))
             return ANSWER_TOO_LARGE;
     } else {
         chunk_write_finish(&a->chunk, reason, end->service_tier, out);

@@ -10,6 +10,7 @@
 #include "translate/carrier.h"
 #include "translate/chunk.h"
 #include "translate/completion.h"
+#include "translate/conformity.h"
 #include "translate/custom_input.h"
 #include "translate/delta.h"
 #include "translate/fence.h"
@@ -56,6 +57,7 @@ struct answer {
     struct fence fence;
     struct annotations annotations;
     struct carrier carrier;
+    struct buf unmet;    /* what a whole answer lacks of params->wanted */
     struct buf unfenced; /* what a piece of text leaves behind the filter */
 };
 

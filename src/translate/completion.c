@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "translate/carrier.h"
+#include "translate/conformity.h"
 #include "translate/usage.h"
 #include "json/json.h"
 
@@ -235,6 +236,11 @@ bool completion_end(struct completion *c, const struct completion_end *end)
     close_call(c);
     c->end = *end;
     return is_within_limit(c);
+}
+
+bool completion_check(struct completion *c, struct str schema, struct buf *ret_unmet)
+{
+    return conformity_check(&c->content, schema, ret_unmet) && is_within_limit(c);
 }
 
 static void write_choice(const struct completion *c, size_t index, struct buf *out)

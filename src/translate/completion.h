@@ -30,6 +30,11 @@ bool completion_begin(struct completion *c, struct str id, struct str model,
 bool completion_add(struct completion *c, const struct part *part);
 /* Once, before completion_write. False as completion_add. */
 bool completion_end(struct completion *c, const struct completion_end *end);
+/*
+ * Behind completion_end: what conformity.h says of the text, into `ret_unmet`; mends it. False as
+ * completion_add.
+ */
+bool completion_check(struct completion *c, struct str schema, struct buf *ret_unmet);
 /* The answer whose choices are `all`, in order; what they share is the first one's. */
 bool completion_write(const struct completion *const all[], size_t n, const struct tr_usage *usage,
                       struct buf *out);

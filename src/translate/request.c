@@ -61,6 +61,8 @@ static bool finish(struct translation *t)
     struct tr_request *out = t->out;
     out->input_estimate = estimate(t);
     out->tool_names = t->tool_names;
+    if (out->is_stream || t->is_prefill) /* the rest of a text that the client has begun is none */
+        out->wanted = (struct tr_wanted){0};
     if (!write_betas(t))
         return false;
     return (report_join(t->arena, &t->report.ignored, &out->ignored) &&

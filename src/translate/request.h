@@ -57,6 +57,7 @@ struct tr_request {
     bool carries_content;   /* the answer may hold what flat fields cannot put in order again */
     bool is_best_effort_format; /* the schema could not be expressed: x-response-format: best-effort
                                  */
+    struct tr_wanted wanted;    /* of a completion; of a stream nothing is */
     bool has_strict_tools;      /* the same wait */
     bool is_function_call;      /* legacy functions: the answer has function_call */
     bool is_tool_choice_emulated; /* the model was told to call, not forced */

@@ -560,6 +560,17 @@ struct str tr_stream_model(const struct tr_stream *s)
     return str_of(s->model);
 }
 
+struct str tr_stream_unmet(const struct tr_stream *s)
+{
+    return buf_str(&s->answer.unmet);
+}
+
+void tr_stream_add_usage(struct tr_stream *s, const struct tr_usage *usage)
+{
+    s->before = usage_sum(&s->before, usage);
+    s->total = usage_sum(&s->total, usage);
+}
+
 struct str tr_stream_finish_reason(const struct tr_stream *s)
 {
     return str_of(s->finish);

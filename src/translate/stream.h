@@ -32,6 +32,13 @@ struct tr_choices {
     char id[TR_NAME_BYTES_MAX + 1], model[TR_NAME_BYTES_MAX + 1];
 };
 
+/* What a completion is held against before it goes out, see conformity.h. */
+struct tr_wanted {
+    bool is_json;      /* an object, or what the schema says */
+    bool may_repeat;   /* if it is not: worth another try */
+    struct str schema; /* the client's, as JSON; empty = any object */
+};
+
 /* Borrowed until tr_stream_destroy: they live with the request. */
 struct tr_stream_params {
     bool is_stream; /* chunks, or one chat.completion */
@@ -40,6 +47,7 @@ struct tr_stream_params {
     bool is_structured;   /* add no separators */
     bool carries_content; /* add a copy of the blocks where the fields cannot order them */
     bool may_pause;       /* the upstream's own tools are in play: be ready for TR_PAUSED */
+    struct tr_wanted wanted;
     int64_t created_unix_s;
     bool is_function_call;               /* legacy: one function_call instead of tool_calls */
     struct str metadata;                 /* echoed JSON object; empty = none */
@@ -99,6 +107,13 @@ bool tr_stream_memo(struct tr_stream *s, const struct tr_place *place, struct di
 const struct tr_usage *tr_stream_usage(const struct tr_stream *s);
 /* The model that answered; empty before message_start. */
 struct str tr_stream_model(const struct tr_stream *s);
+/*
+ * In TR_DONE: why the completion is not what was wanted, "$.a.b: breaks minimum"; empty when it is,
+ * or was not to be one (a refusal, a tool call, an answer that was cut).
+ */
+struct str tr_stream_unmet(const struct tr_stream *s);
+/* Counts what another answer cost, which is thrown away in favour of this one. */
+void tr_stream_add_usage(struct tr_stream *s, const struct tr_usage *usage);
 /* "stop", "length", ... as the client got it; empty before the end. */
 struct str tr_stream_finish_reason(const struct tr_stream *s);
 

@@ -359,7 +359,7 @@ static enum go step_record(struct request *r)
     struct buf *refused = worker_out_buf(r->worker);
     tr_amend_write(r->amend, refused);
     record.refused = buf_str(refused);
-    record.attempts = r->attempts;
+    record.attempts = r->attempts + r->retries;
     record.continuations = r->continuations;
     record.repeats = r->repeats;
     record_log(&record);

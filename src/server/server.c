@@ -34,11 +34,14 @@ struct server {
 
 /* What the workers share ------------------------------------------------------------------ */
 
-static bool init_keys(struct server *s, char *why, size_t why_size)
+static bool init_keys(struct shared *shared, char *why, size_t why_size)
 {
-    const struct config *c = s->shared.config;
-    return upstream_keys_init(&s->shared.keys, c->anthropic_api_key, c->anthropic_auth == 1, why,
-                              why_size);
+    const struct config *c = shared->config;
+    if (!upstream_keys_init(&shared->keys, c->anthropic_api_key, c->anthropic_auth == 1, why,
+                            why_size))
+        return false;
+    shared->policy.binds_conversations = shared->keys.n > 1;
+    return true;
 }
 
 static bool init_upstream(struct shared *shared, char *why, size_t why_size)
@@ -100,8 +103,9 @@ static bool init_shared(struct server *s, const struct server_options *o, char *
     shared->proxy_key = str_of(o->config->proxy_api_key);
     shared->cors_origins = str_of(o->config->cors_origins);
     shared->policy = policy_of_config(o->config);
+    retry_budget_init(&shared->retry_budget);
     admit_init(&shared->admit, o->config->requests_per_minute, o->config->tokens_per_minute);
-    return init_keys(s, why, why_size) && init_upstream(shared, why, why_size) &&
+    return init_keys(shared, why, why_size) && init_upstream(shared, why, why_size) &&
            init_memory(s, why, why_size);
 }
 

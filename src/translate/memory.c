@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "translate/own_content.h"
-#include "translate/text.h"
 
 #define UPSTREAM_ID "toolu_"
+#define RUN_BYTES   512
 
 /* Keeps what is hashed apart: none of these stands in a text without blanks. */
 #define BEHIND_ROLE    STR("\n")
@@ -18,13 +18,17 @@
 #define BEFORE_RESULT  STR("\f")
 #define BEHIND_MESSAGE STR("\r")
 
+/* In runs: the texts of a conversation are most of what is hashed. */
 static void add_text(struct siphash *to, struct str text)
 {
-    for (size_t i = 0, from = 0; i <= text.n; i++) {
-        if (i < text.n && !text_is_blank_char(text.p[i]))
-            continue;
-        siphash_add(to, (struct str){text.p + from, i - from});
-        from = i + 1;
+    char run[RUN_BYTES];
+    for (size_t i = 0; i < text.n;) {
+        size_t n = 0;
+        for (; i < text.n && n < sizeof(run); i++) {
+            run[n] = text.p[i];
+            n += (unsigned char)text.p[i] > ' '; /* controls are as good as blank */
+        }
+        siphash_add(to, (struct str){run, n});
     }
 }
 

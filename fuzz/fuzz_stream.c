@@ -27,7 +27,8 @@ enum flag {
     FLAG_STRUCTURED = 8,
     FLAG_NAMES = 16,
     FLAG_FUNCTIONS = 32,
-    FLAG_CARRIES = 64
+    FLAG_CARRIES = 64,
+    FLAG_WANTED = 128
 };
 
 static void require(bool is_true)
@@ -153,13 +154,15 @@ static void play(struct str in, unsigned flags, bool is_stream, unsigned seed, s
 {
     struct arena arena;
     arena_init(&arena, 1u << 16);
-    struct tr_stream_params params = {.is_stream = is_stream,
-                                      .tool_names = flags & FLAG_NAMES ? make_names(&arena) : NULL,
-                                      .is_function_call = flags & FLAG_FUNCTIONS,
-                                      .include_usage = true,
-                                      .is_json_object = flags & FLAG_JSON_OBJECT,
-                                      .is_structured = flags & FLAG_STRUCTURED,
-                                      .carries_content = flags & FLAG_CARRIES};
+    struct tr_stream_params params = {
+        .is_stream = is_stream,
+        .tool_names = flags & FLAG_NAMES ? make_names(&arena) : NULL,
+        .is_function_call = flags & FLAG_FUNCTIONS,
+        .include_usage = true,
+        .is_json_object = flags & FLAG_JSON_OBJECT,
+        .is_structured = flags & FLAG_STRUCTURED,
+        .carries_content = flags & FLAG_CARRIES,
+        .wanted = {.is_json = flags & FLAG_WANTED, .schema = STR("{\"minProperties\":2}")}};
     struct tr_stream *s = tr_stream_create(&params);
     require(s != NULL);
     *ret = (struct outcome){0};
@@ -181,6 +184,9 @@ static void play(struct str in, unsigned flags, bool is_stream, unsigned seed, s
     ret->state = tr_stream_end(s, &ret->out);
     ret->usage = *tr_stream_usage(s);
     snprintf(ret->finish, sizeof(ret->finish), "%.*s", STR_ARG(tr_stream_finish_reason(s)));
+    require(tr_stream_unmet(s).n == 0 || (flags & FLAG_WANTED && !is_stream));
+    for (size_t i = 0; i < tr_stream_unmet(s).n; i++)
+        require(tr_stream_unmet(s).p[i] >= ' ' && tr_stream_unmet(s).p[i] <= '~');
     if (ret->state == TR_FAILED)
         require(tr_stream_error(s)->status >= 400 && tr_stream_error(s)->type[0]);
     tr_stream_destroy(s);

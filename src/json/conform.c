@@ -11,8 +11,6 @@
 #include "json/conform_walk.h"
 #include "json/regex.h"
 
-#define DEPTH_MAX 400 /* nodes of the schema inside one another, references followed */
-
 /* Faults ------------------------------------------------------------------------------------ */
 
 static bool is_plain(struct str s)
@@ -108,9 +106,8 @@ yyjson_val *walk_target(const struct walk *w, struct str ref)
 
 /* Combinators ------------------------------------------------------------------------------- */
 
-/* The verdict alone, without a fault. */
-static enum conformance probe(struct walk *w, yyjson_val *node, yyjson_val *value,
-                              const struct place *at)
+enum conformance walk_probe(struct walk *w, yyjson_val *node, yyjson_val *value,
+                            const struct place *at)
 {
     w->quiet++;
     enum conformance verdict = walk_node(w, node, value, at);
@@ -145,7 +142,7 @@ static enum conformance key_any_of(struct walk *w, const struct keyword *k)
     yyjson_val *one;
     yyjson_arr_foreach(k->arg, i, max, one)
     {
-        enum conformance verdict = probe(w, one, k->value, k->at);
+        enum conformance verdict = walk_probe(w, one, k->value, k->at);
         if (verdict == CONFORM_YES)
             return CONFORM_YES;
         if (verdict < best)
@@ -160,7 +157,7 @@ static enum conformance key_one_of(struct walk *w, const struct keyword *k)
     yyjson_val *one;
     yyjson_arr_foreach(k->arg, i, max, one)
     {
-        enum conformance verdict = probe(w, one, k->value, k->at);
+        enum conformance verdict = walk_probe(w, one, k->value, k->at);
         n_yes += verdict == CONFORM_YES;
         n_unknown += verdict == CONFORM_UNKNOWN;
     }
@@ -173,7 +170,7 @@ static enum conformance key_one_of(struct walk *w, const struct keyword *k)
 
 static enum conformance key_not(struct walk *w, const struct keyword *k)
 {
-    switch (probe(w, k->arg, k->value, k->at)) {
+    switch (walk_probe(w, k->arg, k->value, k->at)) {
     case CONFORM_YES:
         return walk_fault(w, k->at, "matches what not excludes");
     case CONFORM_UNKNOWN:
@@ -187,7 +184,7 @@ static enum conformance key_not(struct walk *w, const struct keyword *k)
 static enum conformance key_if(struct walk *w, const struct keyword *k)
 {
     yyjson_val *then = yyjson_obj_get(k->node, "then"), *other = yyjson_obj_get(k->node, "else");
-    switch (probe(w, k->arg, k->value, k->at)) {
+    switch (walk_probe(w, k->arg, k->value, k->at)) {
     case CONFORM_YES:
         return then ? walk_node(w, then, k->value, k->at) : CONFORM_YES;
     case CONFORM_NO:
@@ -419,7 +416,7 @@ static enum conformance key_contains(struct walk *w, const struct keyword *k)
     yyjson_arr_foreach(k->value, i, max, v)
     {
         struct place at = {.up = k->at, .index = i};
-        enum conformance verdict = probe(w, k->arg, v, &at);
+        enum conformance verdict = walk_probe(w, k->arg, v, &at);
         n_yes += verdict == CONFORM_YES;
         n_unknown += verdict == CONFORM_UNKNOWN;
     }
@@ -539,7 +536,7 @@ enum conformance walk_node(struct walk *w, yyjson_val *node, yyjson_val *value,
 {
     if (yyjson_is_bool(node))
         return yyjson_is_true(node) ? CONFORM_YES : walk_fault(w, at, "may not be there");
-    if (!yyjson_is_obj(node) || w->depth == DEPTH_MAX || !walk_spend(w, 1))
+    if (!yyjson_is_obj(node) || w->depth == WALK_DEPTH_MAX || !walk_spend(w, 1))
         return CONFORM_UNKNOWN;
     w->depth++;
     enum conformance verdict = check_keywords(w, node, value, at);
@@ -570,7 +567,7 @@ static bool has_inner_id(yyjson_val *v, bool is_root)
     return false;
 }
 
-static void begin(struct walk *w, yyjson_val *schema)
+void walk_begin(struct walk *w, yyjson_val *schema)
 {
     struct str draft = json_str(yyjson_obj_get(schema, "$schema"));
     *w = (struct walk){.root = schema, .has_inner_ids = has_inner_id(schema, true)};
@@ -582,102 +579,9 @@ static void begin(struct walk *w, yyjson_val *schema)
 enum conformance conform_check(yyjson_val *schema, yyjson_val *value, struct conform_fault *ret)
 {
     struct walk w;
-    begin(&w, schema);
+    walk_begin(&w, schema);
     enum conformance verdict = walk_node(&w, schema, value, NULL);
     if (verdict == CONFORM_NO && ret)
         *ret = w.fault;
     return verdict;
-}
-
-/* Mending ----------------------------------------------------------------------------------- */
-
-static size_t mend(struct walk *w, yyjson_val *node, yyjson_val *value);
-
-static size_t mend_literal(struct walk *w, yyjson_val *node, yyjson_val *value)
-{
-    struct str is = json_str(value);
-    yyjson_val *wanted = is.p ? walk_same_but_case(w, node, is) : NULL;
-    if (!wanted || str_eq(json_str(wanted), is))
-        return 0;
-    yyjson_set_strn(value, yyjson_get_str(wanted), yyjson_get_len(wanted));
-    return 1;
-}
-
-static size_t mend_members(struct walk *w, yyjson_val *node, yyjson_val *value)
-{
-    yyjson_val *properties = yyjson_obj_get(node, "properties"), *key, *v;
-    yyjson_val *others = yyjson_obj_get(node, "additionalProperties");
-    size_t i, max, n = 0;
-    if (!yyjson_is_obj(value))
-        return 0;
-    yyjson_obj_foreach(value, i, max, key, v)
-    {
-        if (!walk_spend(w, yyjson_obj_size(properties)))
-            break;
-        yyjson_val *own = yyjson_obj_getn(properties, yyjson_get_str(key), yyjson_get_len(key));
-        n += mend(w, own ? own : others, v);
-    }
-    return n;
-}
-
-static size_t mend_elements(struct walk *w, yyjson_val *node, yyjson_val *value)
-{
-    yyjson_val *items = yyjson_obj_get(node, "items"), *v;
-    yyjson_arr_iter first =
-        yyjson_arr_iter_with(yyjson_is_arr(items) ? items : yyjson_obj_get(node, "prefixItems"));
-    size_t i, max, n = 0;
-    yyjson_arr_foreach(value, i, max, v)
-    {
-        yyjson_val *own = yyjson_arr_iter_next(&first);
-        n += mend(w, own ? own : items, v);
-    }
-    return n;
-}
-
-/* The alternative that it would match, were it not for the case. */
-static size_t mend_alternative(struct walk *w, yyjson_val *list, yyjson_val *value)
-{
-    size_t i, max;
-    yyjson_val *one;
-    yyjson_arr_foreach(list, i, max, one)
-    {
-        if (probe(w, one, value, NULL) != CONFORM_NO)
-            return mend(w, one, value);
-    }
-    return 0;
-}
-
-static size_t mend_node(struct walk *w, yyjson_val *node, yyjson_val *value)
-{
-    size_t i, max, n = 0;
-    yyjson_val *one, *target = walk_target(w, json_str(yyjson_obj_get(node, "$ref")));
-    if (target)
-        n += mend(w, target, value);
-    yyjson_arr_foreach(yyjson_obj_get(node, "allOf"), i, max, one)
-    {
-        n += mend(w, one, value);
-    }
-    n += mend_alternative(w, yyjson_obj_get(node, "anyOf"), value);
-    n += mend_alternative(w, yyjson_obj_get(node, "oneOf"), value);
-    n += mend_literal(w, node, value);
-    n += mend_members(w, node, value);
-    return n + mend_elements(w, node, value);
-}
-
-static size_t mend(struct walk *w, yyjson_val *node, yyjson_val *value)
-{
-    if (!yyjson_is_obj(node) || w->depth == DEPTH_MAX || !walk_spend(w, 1))
-        return 0;
-    w->depth++;
-    size_t n = mend_node(w, node, value);
-    w->depth--;
-    return n;
-}
-
-size_t conform_mend_case(yyjson_val *schema, yyjson_val *value)
-{
-    struct walk w;
-    begin(&w, schema);
-    w.ignores_case = true;
-    return mend(&w, schema, value);
 }

@@ -43,12 +43,18 @@ static inline enum conformance conform_worse(enum conformance a, enum conformanc
     return a > b ? a : b;
 }
 
+#define WALK_DEPTH_MAX 400 /* nodes of the schema inside one another, references followed */
+
+void walk_begin(struct walk *w, yyjson_val *schema);
 /* CONFORM_NO; remembers the first fault that counts. */
 enum conformance walk_fault(struct walk *w, const struct place *at, const char *format, ...)
     PX_PRINTF(3, 4);
 /* Holds a value against a node of the schema. */
 enum conformance walk_node(struct walk *w, yyjson_val *node, yyjson_val *value,
                            const struct place *at);
+/* The verdict alone, without a fault. */
+enum conformance walk_probe(struct walk *w, yyjson_val *node, yyjson_val *value,
+                            const struct place *at);
 /* What a reference names; NULL when that is not to be known. */
 yyjson_val *walk_target(const struct walk *w, struct str ref);
 /* The one string among an enum's (or the const's) that equals `text` but for case; else NULL. */

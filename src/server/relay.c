@@ -343,7 +343,7 @@ static void end_with_upstream_error(struct leg *leg)
         return;
     struct tr_upstream_error e;
     tr_upstream_error(leg->status, buf_str(&leg->collected), r->translated.names, &e);
-    if (retry_call(leg, &(struct setback){leg->status, e.is_final}))
+    if (retry_call(leg, &(struct setback){e.error.status, e.is_final}))
         return;
     r->is_final = e.is_final;
     snprintf(r->detail, sizeof(r->detail), "upstream status %d%s%s", leg->status,

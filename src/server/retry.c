@@ -48,6 +48,8 @@ static bool with_another_key(struct leg *leg, const struct setback *why)
 {
     struct shared *shared = leg->request->worker->shared;
     const int64_t now_us = loop_now_us(leg->request->worker->loop);
+    if (why->is_final && is_of_key(why)) /* out of credit is not told by the status alone */
+        upstream_keys_saw(&shared->keys, leg->key, now_us, 403, 0);
     if (!is_of_key(why) || !upstream_keys_has_another(&shared->keys, now_us, leg->tried_keys))
         return false;
     wait(leg, 0);

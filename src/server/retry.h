@@ -13,7 +13,7 @@ struct request;
 
 /* Why a call failed. */
 struct setback {
-    int status;    /* the upstream's, or the one that its error stands for */
+    int status;    /* as the client would see it */
     bool is_final; /* trying again does not mend it: out of credit, for instance */
 };
 

@@ -296,6 +296,7 @@ static void describe_value(const struct config *c, const struct option *o, struc
         break;
     case OPTION_MODEL:
     case OPTION_PAIRS:
+    case OPTION_MODELS:
     case OPTION_HOST:
     case OPTION_ORIGINS:
     case OPTION_URL:

@@ -56,11 +56,35 @@ static int64_t estimate(const struct translation *t)
     return tokens + (int64_t)(bytes * 10 / bytes_per_10_tokens);
 }
 
+/*
+ * What stays the same while a conversation grows: what the client calls it, or how it begins. Two
+ * that begin alike share more than they lose.
+ */
+static uint64_t conversation_of(const struct translation *t)
+{
+    struct siphash hash = siphash_begin((struct siphash_key){0});
+    const struct str name = json_str(t->field[FIELD_prompt_cache_key]);
+    size_t i, n;
+    yyjson_val *message;
+    siphash_add(&hash, name);
+    yyjson_arr_foreach(t->field[FIELD_messages], i, n, message)
+    {
+        const struct str role = json_str(json_get(message, "role"));
+        if (name.n || str_eq(role, STR("system")) || str_eq(role, STR("developer")))
+            continue;
+        memory_add_message(&hash, message);
+        break;
+    }
+    return siphash_end(&hash).a;
+}
+
 static bool finish(struct translation *t)
 {
     struct tr_request *out = t->out;
     out->input_estimate = estimate(t);
     out->tool_names = t->tool_names;
+    if (t->policy->binds_conversations)
+        out->conversation = conversation_of(t);
     if (out->is_stream || t->is_prefill) /* the rest of a text that the client has begun is none */
         out->wanted = (struct tr_wanted){0};
     if (!write_betas(t))

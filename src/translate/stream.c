@@ -28,6 +28,7 @@ struct tr_stream {
     unsigned pauses;
     bool is_begun;      /* message_start was seen */
     bool has_bytes;     /* anything was seen */
+    bool has_content;   /* an event behind message_start was seen */
     bool is_final;      /* trying again does not mend the error */
     const char *finish; /* finish_reason, once known */
     struct sse sse;
@@ -169,7 +170,10 @@ static void write_roles(struct tr_stream *s, struct buf *out)
  */
 static void begin_flow(struct tr_stream *s, struct buf *out)
 {
-    if (!s->is_begun || s->state != TR_WAITING || s->answer.whole)
+    if (!s->is_begun)
+        return;
+    s->has_content = true;
+    if (s->state != TR_WAITING || s->answer.whole)
         return;
     write_roles(s, out);
     buf_append_str(out, buf_str(&s->early));
@@ -571,6 +575,11 @@ enum tr_state tr_stream_state(const struct tr_stream *s)
 const struct api_error *tr_stream_error(const struct tr_stream *s)
 {
     return s->error ? s->error : &no_memory_error;
+}
+
+bool tr_stream_has_content(const struct tr_stream *s)
+{
+    return s->has_content;
 }
 
 bool tr_stream_is_final(const struct tr_stream *s)

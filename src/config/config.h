@@ -24,6 +24,9 @@ struct config {
     int64_t max_tokens;           /* MAX_TOKENS; 0 = the model's maximum */
     char *host;                   /* HOST, --host */
     int64_t port;                 /* PORT, --port; 0 = the kernel picks */
+    char *tls_cert;               /* TLS_CERT; "" = plain HTTP */
+    char *tls_key;                /* TLS_KEY */
+    char *tls_client_ca;          /* TLS_CLIENT_CA; "" = no client certificates */
     int64_t log_level;            /* LOG_LEVEL: enum log_level */
     int64_t log_format;           /* LOG_FORMAT: enum log_format */
     char *anthropic_base_url;     /* ANTHROPIC_BASE_URL */

@@ -107,7 +107,9 @@ static void pair_init(struct pair *p, const char *cert, const char *verify_name)
     timer_init(&p->give_up, p->loop, on_give_up, p);
     timer_start(&p->give_up, GIVE_UP_MS);
     if (cert) {
-        p->server_tls = tls_server_context(cert, cert, why, sizeof(why));
+        const struct tls_server_options options = {
+            .cert_file = cert, .key_file = cert, .offers_h2 = true};
+        p->server_tls = tls_server_context(&options, why, sizeof(why));
         if (!p->server_tls)
             fail_msg("%s", why);
         p->client_tls = tls_client_context(cert, why, sizeof(why));

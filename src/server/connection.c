@@ -1,6 +1,7 @@
 /*
  * Client connections.
  *
+ *   HANDSHAKE (with TLS) --> IDLE
  *   IDLE --first byte--> HEAD --head read--> BODY --message complete--> ANSWERING --over--> IDLE
  *                          \___ refused, or the answer says close ________/ --> CLOSING --> CLOSED
  *
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "http/h1.h"
 #include "net/channel.h"
 #include "server/relay.h"
@@ -39,6 +41,7 @@
 #define SURPLUS_MAX 64
 
 enum connection_state {
+    CONN_HANDSHAKE, /* agreeing on TLS */
     CONN_IDLE,      /* between requests */
     CONN_HEAD,      /* the first bytes of a request are in */
     CONN_BODY,      /* its head is read; the message is not complete */
@@ -79,6 +82,9 @@ static void set_state(struct connection *c, enum connection_state state)
 {
     c->state = state;
     switch (state) {
+    case CONN_HANDSHAKE: /* the whole of it, however its bytes come */
+        timer_start(&c->timer, config_of(c)->head_timeout_s * 1000);
+        break;
     case CONN_IDLE:
         timer_start(&c->timer, config_of(c)->idle_timeout_s * 1000);
         break;
@@ -297,6 +303,7 @@ static void on_data(void *arg, const char *p, size_t n)
         if (!buf_append(&c->pending, p, n))
             connection_drop(c);
         return;
+    case CONN_HANDSHAKE: /* nothing comes before on_open */
     case CONN_CLOSING:
     case CONN_CLOSED:
         return;
@@ -324,6 +331,10 @@ static void on_timer(void *arg)
 {
     struct connection *c = arg;
     switch (c->state) {
+    case CONN_HANDSHAKE:
+        log_line(LOG_DEBUG, "TLS with a client failed", LOG_Z("reason", "timed out"));
+        connection_drop(c);
+        return;
     case CONN_IDLE:
     case CONN_CLOSING:
         if (channel_waiting(&c->channel) > 0)
@@ -358,10 +369,32 @@ static void on_drain(void *arg)
         loop_defer(c->worker->loop, &c->next_job);
 }
 
+static void on_open(void *arg)
+{
+    struct connection *c = arg;
+    if (c->state == CONN_HANDSHAKE)
+        set_state(c, CONN_IDLE);
+}
+
+/* Said to a client that speaks HTTP to a port for HTTPS, outside of TLS: it would understand
+ * nothing else. */
+static const char plain_answer[] =
+    "HTTP/1.1 400 Bad Request\r\n"
+    "content-type: application/json\r\n"
+    "connection: close\r\n\r\n"
+    "{\"error\":{\"message\":\"This port speaks HTTPS: use https:// in the URL.\","
+    "\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"https_required\"}}";
+
 static void on_end(void *arg, enum channel_end why)
 {
-    (void)why;
-    connection_drop(arg);
+    struct connection *c = arg;
+    if (why == CHANNEL_TLS_ERROR) {
+        log_line(LOG_DEBUG, "TLS with a client failed",
+                 LOG_Z("reason", channel_tls_reason(&c->channel)));
+        if (channel_is_plain_http(&c->channel))
+            channel_write_plain(&c->channel, str_of(plain_answer));
+    }
+    connection_drop(c);
 }
 
 /* For requests ------------------------------------------------------------------------------- */
@@ -380,6 +413,11 @@ void connection_write(struct connection *c, struct str bytes)
 size_t connection_waiting(const struct connection *c)
 {
     return channel_waiting(&c->channel);
+}
+
+const char *connection_tls_version(const struct connection *c)
+{
+    return channel_tls_version(&c->channel);
 }
 
 bool connection_keeps_alive(const struct connection *c)
@@ -426,22 +464,36 @@ static struct connection *create(struct worker *w)
     return c;
 }
 
+/* One that was never opened. Accepts NULL. */
+static void discard(struct connection *c)
+{
+    if (!c)
+        return;
+    timer_done(&c->timer);
+    h1_destroy(c->parser);
+    free(c);
+}
+
 void connection_accept(void *worker, int fd)
 {
-    static const struct channel_callbacks callbacks = {NULL, on_data, on_drain, on_end};
+    static const struct channel_callbacks callbacks = {on_open, on_data, on_drain, on_end};
     struct worker *w = worker;
+    struct certificate *certificate = &w->shared->certificate;
+    const bool has_tls = certificate_is_set(certificate);
     const int64_t max = w->shared->config->max_connections;
     const int64_t n = atomic_fetch_add(&w->shared->n_connections, 1) + 1;
     struct connection *c = n <= max + SURPLUS_MAX ? create(w) : NULL;
-    if (!c) {
+    struct tls *tls = c && has_tls ? certificate_session(certificate) : NULL;
+    if (!c || (has_tls && !tls)) {
+        discard(c);
         close(fd);
         atomic_fetch_sub(&w->shared->n_connections, 1);
         return;
     }
     c->is_surplus = n > max;
     list_append(&w->connections, &c->node);
-    channel_open(&c->channel, w->loop, fd, NULL, OUT_BYTES_MAX, &callbacks, c);
-    set_state(c, CONN_IDLE);
+    channel_open(&c->channel, w->loop, fd, tls, OUT_BYTES_MAX, &callbacks, c);
+    set_state(c, has_tls ? CONN_HANDSHAKE : CONN_IDLE);
 }
 
 void connection_drain(struct connection *c, bool now)
@@ -452,7 +504,7 @@ void connection_drain(struct connection *c, bool now)
         connection_drop(c);
     else if (c->state == CONN_IDLE && connection_waiting(c) > 0)
         close_when_flushed(c);
-    else if (c->state == CONN_IDLE)
+    else if (c->state == CONN_IDLE || c->state == CONN_HANDSHAKE)
         connection_drop(c);
 }
 

@@ -22,7 +22,7 @@
 struct server {
     struct shared shared;
     struct loop *loop; /* the main thread's: signals only */
-    struct loop_signal on_term, on_int;
+    struct loop_signal on_term, on_int, on_hup;
     struct loop_job *stopped_jobs; /* one for each worker */
     size_t n_running;
     int port;
@@ -84,7 +84,8 @@ static bool init_shared(struct server *s, const struct server_options *o, char *
     shared->cors_origins = str_of(o->config->cors_origins);
     shared->policy = policy_of_config(o->config);
     admit_init(&shared->admit, o->config->requests_per_minute, o->config->tokens_per_minute);
-    return init_auth(s, why, why_size) && init_upstream(shared, why, why_size);
+    return certificate_init(&shared->certificate, o->config, why, why_size) &&
+           init_auth(s, why, why_size) && init_upstream(shared, why, why_size);
 }
 
 /* Stopping -------------------------------------------------------------------------------- */
@@ -123,6 +124,38 @@ static void on_signal(void *arg, int number)
              LOG_Z("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
              LOG_I("connections", atomic_load(&s->shared.n_connections)));
     drain_or_end(s);
+}
+
+/* Reloading ------------------------------------------------------------------------------- */
+
+static bool reload_certificate(struct server *s, char *why, size_t why_size)
+{
+    return certificate_reload(&s->shared.certificate, why, why_size);
+}
+
+/* What SIGHUP reads again. One that fails keeps what it has; the others are not held up. */
+static const struct {
+    const char *what;
+    bool (*reload)(struct server *s, char *why, size_t why_size);
+} reloads[] = {
+    {"certificate", reload_certificate},
+};
+
+static void on_reload(void *arg, int number)
+{
+    (void)number;
+    struct server *s = arg;
+    char why[512];
+    size_t n_failed = 0;
+    for (size_t i = 0; i < PX_ARRAY_LEN(reloads); i++) {
+        if (reloads[i].reload(s, why, sizeof(why)))
+            continue;
+        n_failed++;
+        log_line(LOG_ERROR, "reload failed, the old one stays", LOG_Z("what", reloads[i].what),
+                 LOG_Z("reason", why));
+    }
+    if (n_failed == 0)
+        log_line(LOG_INFO, "reloaded", LOG_Z("signal", "SIGHUP"));
 }
 
 /* Starting -------------------------------------------------------------------------------- */
@@ -191,11 +224,13 @@ struct server *server_start(const struct server_options *o, char *why, size_t wh
     }
     loop_signal_add(s->loop, &s->on_term, SIGTERM, on_signal, s);
     loop_signal_add(s->loop, &s->on_int, SIGINT, on_signal, s);
+    loop_signal_add(s->loop, &s->on_hup, SIGHUP, on_reload, s);
     if (!start_workers(s, why, why_size)) {
         server_destroy(s);
         return NULL;
     }
     log_line(LOG_INFO, "listening", LOG_Z("host", o->config->host), LOG_I("port", s->port),
+             LOG_Z("scheme", certificate_is_set(&s->shared.certificate) ? "https" : "http"),
              LOG_I("workers", s->shared.n_workers),
              LOG_Z("upstream", s->shared.upstream.origin.authority));
     return s;
@@ -222,9 +257,11 @@ void server_destroy(struct server *s)
         worker_done(&s->shared.workers[i]);
     resolver_destroy(s->shared.upstream.resolver);
     tls_context_destroy(s->shared.upstream.tls);
+    certificate_done(&s->shared.certificate);
     if (s->loop && s->on_term.run) {
         loop_signal_remove(&s->on_term);
         loop_signal_remove(&s->on_int);
+        loop_signal_remove(&s->on_hup);
     }
     loop_destroy(s->loop);
     learned_done(&s->shared.learned);

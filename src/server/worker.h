@@ -14,6 +14,7 @@
 #include "net/listener.h"
 #include "net/loop.h"
 #include "server/admit.h"
+#include "server/certificate.h"
 #include "server/health.h"
 #include "server/learned.h"
 #include "server/models_cache.h"
@@ -30,6 +31,7 @@ struct shared {
     struct str cors_origins; /* empty: off */
     struct str upstream_auth_name, upstream_auth_value;
     struct upstream_settings upstream;
+    struct certificate certificate;
     /* Written by all workers. */
     struct admit admit;
     struct health health;

@@ -88,8 +88,9 @@ static const char *mend_connection(const struct fetch *f)
 {
     switch (f->failure) {
     case UPSTREAM_UNREACHABLE:
-        return "check ANTHROPIC_BASE_URL, the network, its firewall, and UPSTREAM_CA_FILE if the "
-               "certificate is private";
+        return "check ANTHROPIC_BASE_URL, the network, its firewall, HTTPS_PROXY if there is a "
+               "proxy, "
+               "and UPSTREAM_CA_FILE if the certificate is private";
     case UPSTREAM_TIMED_OUT:
         return "something on the way swallows the request: check the firewall";
     case UPSTREAM_DISCONNECTED:
@@ -197,7 +198,7 @@ static int run(const struct config *config)
     }
     c.fetcher = fetcher_create(config, why, sizeof(why));
     if (!c.fetcher) {
-        say_failed(&c, "upstream", why, "check ANTHROPIC_BASE_URL and UPSTREAM_CA_FILE");
+        say_failed(&c, "upstream", why, "see docs/configuration.md");
         return CLI_FAILED;
     }
     check_upstream(&c);

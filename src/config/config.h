@@ -48,6 +48,10 @@ struct config {
     int64_t drain_timeout_s;      /* DRAIN_TIMEOUT */
     int64_t upstream_connections; /* UPSTREAM_CONNECTIONS, per worker */
     char *upstream_ca_file;       /* UPSTREAM_CA_FILE; "" = the system's */
+    char *https_proxy;            /* HTTPS_PROXY (holds a secret); "" = none */
+    char *http_proxy;             /* HTTP_PROXY (holds a secret); "" = none */
+    char *no_proxy;               /* NO_PROXY */
+    char *upstream_bind_address;  /* UPSTREAM_BIND_ADDRESS; "" = the kernel's choice */
     int64_t models_cache_s;       /* MODELS_CACHE_SECONDS */
     char *cors_origins;           /* CORS_ORIGINS: "" off, "*", or a comma list */
     bool has_max_tokens;          /* MAX_TOKENS was set by the operator */

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "server/policy.h"
+#include "server/upstream_config.h"
 #include "server/worker.h"
 
 /* What one upstream stream may hold unread while its client does not read. */
@@ -54,20 +55,13 @@ static bool init_upstream(struct shared *shared, char *why, size_t why_size)
     const struct config *c = shared->config;
     struct upstream_settings *u = &shared->upstream;
     *u = (struct upstream_settings){
-        .connect_timeout_ms = c->connect_timeout_s * 1000,
         .ping_after_ms = UPSTREAM_PING_AFTER_MS,
         .max_connections = (size_t)c->upstream_connections,
         .stream_window_bytes = UPSTREAM_WINDOW_BYTES,
         .idle_close_ms = UPSTREAM_IDLE_CLOSE_MS,
     };
-    if (!upstream_origin_parse(str_of(c->anthropic_base_url), &u->origin, why, why_size))
+    if (!upstream_of_config(c, u, why, why_size))
         return false;
-    if (u->origin.is_tls) {
-        const char *ca_file = *c->upstream_ca_file ? c->upstream_ca_file : NULL;
-        u->tls = tls_client_context(ca_file, why, why_size);
-        if (!u->tls)
-            return false;
-    }
     u->resolver = resolver_create();
     if (!u->resolver)
         snprintf(why, why_size, "cannot start the resolver thread");
@@ -233,6 +227,10 @@ struct server *server_start(const struct server_options *o, char *why, size_t wh
              LOG_Z("scheme", certificate_is_set(&s->shared.certificate) ? "https" : "http"),
              LOG_I("workers", s->shared.n_workers),
              LOG_Z("upstream", s->shared.upstream.origin.authority));
+    const struct authority *proxy = &s->shared.upstream.egress.proxy.at;
+    if (proxy->host[0])
+        log_line(LOG_INFO, "the upstream is reached by way of a proxy", LOG_Z("host", proxy->host),
+                 LOG_I("port", proxy->port));
     return s;
 }
 
@@ -256,7 +254,7 @@ void server_destroy(struct server *s)
     for (size_t i = 0; i < s->shared.n_workers; i++)
         worker_done(&s->shared.workers[i]);
     resolver_destroy(s->shared.upstream.resolver);
-    tls_context_destroy(s->shared.upstream.tls);
+    upstream_of_config_done(&s->shared.upstream);
     certificate_done(&s->shared.certificate);
     if (s->loop && s->on_term.run) {
         loop_signal_remove(&s->on_term);

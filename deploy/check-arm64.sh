@@ -21,7 +21,7 @@ say "the cross compiler and the arm64 libraries"
         inside apt-get -qq update &&
         inside apt-get -qq -y --no-install-recommends install meson ninja-build pkgconf \
             gcc-aarch64-linux-gnu libc6-dev:arm64 libevent-dev:arm64 libnghttp2-dev:arm64 \
-            libssl-dev:arm64 libyyjson-dev:arm64 libllhttp-dev:arm64
+            libssl-dev:arm64 libseccomp-dev:arm64 libyyjson-dev:arm64 libllhttp-dev:arm64
 } > "$work/install.log" 2>&1 || {
     tail -n 20 "$work/install.log" >&2
     die "could not install them"

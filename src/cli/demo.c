@@ -21,7 +21,7 @@ static bool point_at_sim(struct config *c, int port)
            config_set(c, "UPSTREAM_BIND_ADDRESS", "");
 }
 
-static int run_demo(struct config *c)
+static int run_demo(struct config *c, const struct sandbox *sandbox)
 {
     char why[512] = "";
     const struct sim_options options = {.host = "127.0.0.1", .workers = 1};
@@ -34,7 +34,7 @@ static int run_demo(struct config *c)
     if (point_at_sim(c, sim_port(sim))) {
         log_line(LOG_WARNING, "demo: nothing is real, every answer is made up by the simulator",
                  LOG_I("simulator_port", sim_port(sim)));
-        exit_code = run_server(c, true);
+        exit_code = run_server(c, true, sandbox);
     } else {
         setup_complain("out of memory");
     }
@@ -49,8 +49,8 @@ int cli_demo(int argc, char **argv)
     int exit_code = CLI_USAGE;
     if (setup_config(&config, argc, argv, defaults, PX_ARRAY_LEN(defaults)) &&
         run_server_is_guarded(&config)) {
-        setup_process();
-        exit_code = run_demo(&config);
+        const struct sandbox sandbox = run_server_prepare(&config);
+        exit_code = run_demo(&config, &sandbox);
     }
     config_done(&config);
     return exit_code;

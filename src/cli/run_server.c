@@ -49,7 +49,24 @@ static void warn_of_few_files(const struct config *c)
                  LOG_I("limit", files.rlim_cur), LOG_I("max_connections", c->max_connections));
 }
 
-int run_server(const struct config *c, bool is_demo)
+struct sandbox run_server_prepare(const struct config *c)
+{
+    struct sandbox sandbox = {SANDBOX_OFF, SANDBOX_OFF};
+    setup_process();
+    if (c->sandbox)
+        sandbox_enter(&sandbox);
+    return sandbox;
+}
+
+static void log_sandbox(const struct config *c, const struct sandbox *s)
+{
+    const bool is_whole = s->files == SANDBOX_ON && s->system == SANDBOX_ON;
+    log_line(is_whole || !c->sandbox ? LOG_INFO : LOG_WARNING, "sandbox",
+             LOG_Z("files", sandbox_state_word(s->files)),
+             LOG_Z("system_calls", sandbox_state_word(s->system)));
+}
+
+int run_server(const struct config *c, bool is_demo, const struct sandbox *sandbox)
 {
     char why[512] = "";
     const struct server_options options = {.config = c, .is_demo = is_demo};
@@ -58,6 +75,7 @@ int run_server(const struct config *c, bool is_demo)
         setup_complain("%s", why);
         return CLI_USAGE;
     }
+    log_sandbox(c, sandbox);
     log_settings(c);
     warn_of_few_files(c);
     server_run(server);

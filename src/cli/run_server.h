@@ -7,10 +7,13 @@
 #include <stdbool.h>
 
 #include "config/config.h"
+#include "sandbox/sandbox.h"
 
 /* Whether who may reach the server needs a key; false after saying that it must not start. */
 bool run_server_is_guarded(const struct config *c);
+/* Prepares the process, and closes it in unless the settings say otherwise. Before any thread. */
+struct sandbox run_server_prepare(const struct config *c);
 /* Serves until SIGTERM or SIGINT. Returns the exit code. */
-int run_server(const struct config *c, bool is_demo);
+int run_server(const struct config *c, bool is_demo, const struct sandbox *sandbox);
 
 #endif

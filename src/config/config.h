@@ -53,6 +53,7 @@ struct config {
     char *no_proxy;               /* NO_PROXY */
     char *upstream_bind_address;  /* UPSTREAM_BIND_ADDRESS; "" = the kernel's choice */
     int64_t models_cache_s;       /* MODELS_CACHE_SECONDS */
+    bool sandbox;                 /* SANDBOX */
     char *cors_origins;           /* CORS_ORIGINS: "" off, "*", or a comma list */
     bool has_max_tokens;          /* MAX_TOKENS was set by the operator */
 };

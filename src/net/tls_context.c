@@ -95,7 +95,13 @@ static struct tls_context *fail_file(struct tls_context *c, char *why, size_t wh
 static const char *unreadable_ca_file(void)
 {
     const char *file = getenv("SSL_CERT_FILE");
-    return file && *file && access(file, R_OK) != 0 ? file : NULL;
+    if (!file || !*file)
+        return NULL;
+    const int fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return file;
+    close(fd);
+    return NULL;
 }
 
 struct tls_context *tls_client_context(const char *ca_file, char *why, size_t why_size)

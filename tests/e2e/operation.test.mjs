@@ -1,7 +1,7 @@
 // What an operator sees: settings and their errors, health, CORS, the cap on connections, the end
 // at SIGTERM, and logs without secrets.
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -375,6 +375,34 @@ describe('SIGTERM', () => {
     await proxy.end();
     assert.ok(performance.now() - started < 3000);
     connection.close();
+  });
+});
+
+describe('the sandbox', () => {
+  const status = (proxy) => Object.fromEntries(readFileSync(`/proc/${proxy.pid}/status`, 'utf8').split('\n').map((line) => line.split(':\t')));
+  const line = (proxy) => proxy.stderr.split('\n').slice(0, -1).find((text) => text.includes('"message":"sandbox"'));
+  const logged = async (proxy) => JSON.parse(await until('the line about the sandbox', () => line(proxy), 2000));
+
+  it('holds in every thread of a server that serves', async (t) => {
+    await withProxy({ WORKERS: '2' }, async (proxy) => {
+      const { files, system_calls } = await logged(proxy);
+      if (system_calls !== 'on') return t.skip(`system calls: ${system_calls} (a sanitizer, or a kernel without seccomp)`);
+      for (const thread of readdirSync(`/proc/${proxy.pid}/task`)) {
+        const text = readFileSync(`/proc/${proxy.pid}/task/${thread}/status`, 'utf8');
+        assert.match(text, /^NoNewPrivs:\t1$/m);
+        assert.match(text, /^Seccomp:\t2$/m);
+      }
+      assert.match(files, /^(on|missing)$/);
+      assert.match(readFileSync(`/proc/${proxy.pid}/limits`, 'utf8'), /^Max core file size +0 +0 /m);
+      assert.equal((await send(proxy.port, chat(ask('Hi')))).status, 200);
+    });
+  });
+
+  it('SANDBOX=off leaves the process as it was', async () => {
+    await withProxy({ SANDBOX: 'off' }, async (proxy) => {
+      assert.equal(status(proxy).Seccomp, status({ pid: 'self' }).Seccomp);
+      assert.equal((await logged(proxy)).system_calls, 'off');
+    });
   });
 });
 

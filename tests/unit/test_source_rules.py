@@ -17,12 +17,13 @@ MAY_INCLUDE = {
     'config': {'base'},
     'net': {'base'},
     'observe': {'base'},
+    'sandbox': {'base'},
     'upstream': {'net', 'http', 'base'},
     'sim': {'net', 'http', 'json', 'base'},
     'server': {'upstream', 'observe', 'config', 'translate', 'http', 'limits', 'net', 'json',
                'base'},
-    'cli': {'server', 'sim', 'upstream', 'observe', 'config', 'translate', 'http', 'limits', 'net',
-            'json', 'base'},
+    'cli': {'server', 'sim', 'sandbox', 'upstream', 'observe', 'config', 'translate', 'http',
+            'limits', 'net', 'json', 'base'},
     'main.c': {'cli'},
 }
 
@@ -34,6 +35,8 @@ OWNER = {
     'event2/': 'net',
     'event.h': 'net',
     'openssl/': 'net',
+    'seccomp.h': 'sandbox',
+    'linux/landlock.h': 'sandbox',
 }
 
 BANNED = ['strcpy', 'strcat', 'sprintf', 'vsprintf', 'strtok', 'atoi', 'atol', 'atof', 'gets',

@@ -41,6 +41,7 @@ bool certificate_load(const struct config *config, struct tls_context **ret, cha
     const struct tls_server_options options = {
         .cert_file = config->tls_cert,
         .key_file = config->tls_key,
+        .offers_h2 = true,
         .client_ca_file = config->tls_client_ca[0] ? config->tls_client_ca : NULL,
     };
     *ret = tls_server_context(&options, why, why_size);

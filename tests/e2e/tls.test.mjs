@@ -127,10 +127,12 @@ describe('clients over HTTPS', () => {
       assert.equal((await logLine(proxy, id)).tls, `TLSv${version}`);
     });
 
-  it('curl with HTTP/2 wanted gets HTTP/1.1 by ALPN', async () => {
-    const { code, stdout, stderr } = await curl(proxy.port, ['--http2', '-o', '/dev/null', '-w', '%{http_version} %{http_code}', `https://localhost:${proxy.port}/health`]);
-    assert.equal(code, 0, stderr);
-    assert.equal(stdout, '1.1 200');
+  it('curl gets the version of HTTP that it wants, by ALPN', async () => {
+    for (const [flag, version] of [['--http2', '2'], ['--http1.1', '1.1'], ['--no-alpn', '1.1']]) {
+      const { code, stdout, stderr } = await curl(proxy.port, [flag, '-o', '/dev/null', '-w', '%{http_version} %{http_code}', `https://localhost:${proxy.port}/health`]);
+      assert.equal(code, 0, stderr);
+      assert.equal(stdout, `${version} 200`);
+    }
   });
 
   it('a large body and a large answer pass whole', async () => {
@@ -166,8 +168,8 @@ describe('what is refused', () => {
     assert.match((await sClient(proxy.port, ['-tls1_1', '-cipher', 'DEFAULT@SECLEVEL=0'])).text, /alert protocol version/);
     for (const cipher of ['AES128-SHA', 'ECDHE-ECDSA-AES128-SHA', 'AES128-GCM-SHA256'])
       assert.match((await sClient(proxy.port, ['-tls1_2', '-cipher', `${cipher}:@SECLEVEL=0`])).text, /alert handshake failure/);
-    assert.match((await sClient(proxy.port, ['-alpn', 'h2'])).text, /alert no application protocol/);
-    assert.match((await sClient(proxy.port, ['-alpn', 'h2,http/1.1'])).text, /ALPN protocol: http\/1\.1/);
+    assert.match((await sClient(proxy.port, ['-alpn', 'h3,http/0.9'])).text, /alert no application protocol/);
+    assert.match((await sClient(proxy.port, ['-alpn', 'http/1.1,h2'])).text, /ALPN protocol: h2/);
   });
 
   it('renegotiation', async () => {

@@ -63,6 +63,9 @@ static void translate(const struct tr_policy *policy, struct str body)
         must_fit_a_header(req[0].ignored);
         must_fit_a_header(req[0].modified);
         must_fit_a_header(req[0].beta);
+        must(req[0].wanted.is_json || !req[0].wanted.may_repeat);
+        if (req[0].wanted.schema.n)
+            must_be_json(req[0].wanted.schema);
         if (req[0].metadata.n)
             must_be_json(req[0].metadata);
     } else {

@@ -27,7 +27,9 @@ enum flag {
     FLAG_STRUCTURED = 8,
     FLAG_NAMES = 16,
     FLAG_FUNCTIONS = 32,
-    FLAG_CARRIES = 64
+    FLAG_CARRIES = 64,
+    FLAG_WANTED = 128,
+    FLAG_FORMS = 256 /* other members for reasoning, and the upstream's usage */
 };
 
 static void require(bool is_true)
@@ -149,17 +151,22 @@ static const struct tool_names *make_names(struct arena *arena)
     return t.tool_names;
 }
 
-static void play(struct str in, unsigned flags, bool is_stream, unsigned seed, struct outcome *ret)
+static void play(struct str in, unsigned flags, unsigned forms, bool is_stream, unsigned seed,
+                 struct outcome *ret)
 {
     struct arena arena;
     arena_init(&arena, 1u << 16);
-    struct tr_stream_params params = {.is_stream = is_stream,
-                                      .tool_names = flags & FLAG_NAMES ? make_names(&arena) : NULL,
-                                      .is_function_call = flags & FLAG_FUNCTIONS,
-                                      .include_usage = true,
-                                      .is_json_object = flags & FLAG_JSON_OBJECT,
-                                      .is_structured = flags & FLAG_STRUCTURED,
-                                      .carries_content = flags & FLAG_CARRIES};
+    struct tr_stream_params params = {
+        .is_stream = is_stream,
+        .tool_names = flags & FLAG_NAMES ? make_names(&arena) : NULL,
+        .is_function_call = flags & FLAG_FUNCTIONS,
+        .include_usage = true,
+        .is_json_object = flags & FLAG_JSON_OBJECT,
+        .is_structured = flags & FLAG_STRUCTURED,
+        .carries_content = flags & FLAG_CARRIES,
+        .wanted = {.is_json = flags & FLAG_WANTED, .schema = STR("{\"minProperties\":2}")},
+        .reasoning_forms = forms,
+        .anthropic_usage = flags & FLAG_FORMS};
     struct tr_stream *s = tr_stream_create(&params);
     require(s != NULL);
     *ret = (struct outcome){0};
@@ -181,6 +188,9 @@ static void play(struct str in, unsigned flags, bool is_stream, unsigned seed, s
     ret->state = tr_stream_end(s, &ret->out);
     ret->usage = *tr_stream_usage(s);
     snprintf(ret->finish, sizeof(ret->finish), "%.*s", STR_ARG(tr_stream_finish_reason(s)));
+    require(tr_stream_unmet(s).n == 0 || (flags & FLAG_WANTED && !is_stream));
+    for (size_t i = 0; i < tr_stream_unmet(s).n; i++)
+        require(tr_stream_unmet(s).p[i] >= ' ' && tr_stream_unmet(s).p[i] <= '~');
     if (ret->state == TR_FAILED)
         require(tr_stream_error(s)->status >= 400 && tr_stream_error(s)->type[0]);
     tr_stream_destroy(s);
@@ -191,6 +201,9 @@ static void play(struct str in, unsigned flags, bool is_stream, unsigned seed, s
 
 struct heard {
     struct buf content, calls; /* of all calls: index and arguments */
+    struct buf thoughts;       /* in all texts and lists of blocks but content_blocks */
+    struct buf blocks;         /* in content_blocks */
+    struct buf usage;          /* the upstream's */
     unsigned n_calls, finishes, errors, dones;
     bool is_refused;
 };
@@ -214,6 +227,30 @@ static void hear_calls(struct heard *h, yyjson_val *message)
     buf_append_str(&h->calls, json_str(json_get(legacy, "arguments")));
 }
 
+/* Texts of blocks or, in deltas of content_blocks, of pieces. */
+static void hear_blocks(struct buf *to, yyjson_val *list)
+{
+    static const char *const texts[] = {"text", "thinking", "data"};
+    size_t i, n;
+    yyjson_val *block;
+    yyjson_arr_foreach(list, i, n, block)
+    {
+        yyjson_val *delta = json_get(block, "delta");
+        for (size_t k = 0; k < PX_ARRAY_LEN(texts); k++)
+            buf_append_str(to, json_str(json_get(delta ? delta : block, texts[k])));
+    }
+}
+
+static void hear_thoughts(struct heard *h, yyjson_val *message)
+{
+    struct buf *lists[] = {&h->thoughts, &h->thoughts, &h->blocks};
+    static const char *const names[] = {"reasoning_details", "thinking_blocks", "content_blocks"};
+    for (size_t i = 0; i < PX_ARRAY_LEN(names); i++)
+        hear_blocks(lists[i], json_get(message, names[i]));
+    buf_append_str(&h->thoughts, json_str(json_get(message, "reasoning_content")));
+    buf_append_str(&h->thoughts, json_str(json_get(message, "reasoning")));
+}
+
 static void hear(struct heard *h, struct str json)
 {
     struct json_error err;
@@ -226,6 +263,9 @@ static void hear(struct heard *h, struct str json)
         message = json_get(choice, "delta");
     buf_append_str(&h->content, json_str(json_get(message, "content")));
     hear_calls(h, message);
+    hear_thoughts(h, message);
+    yyjson_val *own = json_get(json_get(root, "usage"), "anthropic");
+    require(!own || json_write_value(&h->usage, own));
     h->is_refused |= json_get(message, "refusal") != NULL;
     h->finishes += json_get(choice, "finish_reason") != NULL;
     h->errors += json_get(root, "error") != NULL;
@@ -255,12 +295,18 @@ static void heard_init(struct heard *h)
     *h = (struct heard){0};
     buf_init(&h->content, OUT_BYTES_MAX);
     buf_init(&h->calls, OUT_BYTES_MAX);
+    buf_init(&h->thoughts, OUT_BYTES_MAX);
+    buf_init(&h->blocks, OUT_BYTES_MAX);
+    buf_init(&h->usage, OUT_BYTES_MAX);
 }
 
 static void heard_done(struct heard *h)
 {
     buf_done(&h->content);
     buf_done(&h->calls);
+    buf_done(&h->thoughts);
+    buf_done(&h->blocks);
+    buf_done(&h->usage);
 }
 
 static void check_finish(const char *finish, bool is_function_call, unsigned calls)
@@ -273,8 +319,9 @@ static void check_finish(const char *finish, bool is_function_call, unsigned cal
     require(!is_stop || calls == 0);
 }
 
+/* `is_one_form`: pieces of several would come in another order. */
 static void check_answers(const struct outcome *chunks, const struct outcome *whole,
-                          bool is_function_call)
+                          bool is_function_call, bool is_one_form)
 {
     struct heard a, b;
     heard_init(&a);
@@ -289,6 +336,9 @@ static void check_answers(const struct outcome *chunks, const struct outcome *wh
         require(strcmp(chunks->finish, whole->finish) == 0 && a.is_refused == b.is_refused);
         require(a.is_refused || str_eq(buf_str(&a.content), buf_str(&b.content)));
         require(a.is_refused || str_eq(buf_str(&a.calls), buf_str(&b.calls)));
+        require(!is_one_form || str_eq(buf_str(&a.thoughts), buf_str(&b.thoughts)));
+        require(a.is_refused || str_eq(buf_str(&a.blocks), buf_str(&b.blocks)));
+        require(str_eq(buf_str(&a.usage), buf_str(&b.usage)));
         require(!is_function_call || a.n_calls <= 1);
         check_finish(chunks->finish, is_function_call, a.n_calls);
     } else {
@@ -333,7 +383,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)
         return 0;
-    unsigned flags = data[0], seed = data[1];
+    const unsigned seed = data[1];
+    unsigned flags = data[0] | (seed & 128u) << 1;
     struct str in = {(const char *)data + 2, size - 2};
     struct buf script;
     buf_init(&script, OUT_BYTES_MAX);
@@ -344,13 +395,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     check_scans(in);
     struct outcome chunks, cut, whole, whole_cut;
-    play(in, flags, true, 0, &chunks);
-    play(in, flags, true, seed + 1, &cut);
-    play(in, flags, false, 0, &whole);
-    play(in, flags, false, seed + 2, &whole_cut);
+    const unsigned forms = flags & FLAG_FORMS ? seed % 32 : 0;
+    const bool is_one_form = forms && (forms & (forms - 1)) == 0;
+    play(in, flags, forms, true, 0, &chunks);
+    play(in, flags, forms, true, seed + 1, &cut);
+    play(in, flags, forms, false, 0, &whole);
+    play(in, flags, forms, false, seed + 2, &whole_cut);
     require(cut.state == chunks.state && str_eq(buf_str(&cut.out), buf_str(&chunks.out)));
     require(whole_cut.state == whole.state && str_eq(buf_str(&whole_cut.out), buf_str(&whole.out)));
-    check_answers(&chunks, &whole, flags & FLAG_FUNCTIONS);
+    check_answers(&chunks, &whole, flags & FLAG_FUNCTIONS, is_one_form);
     buf_done(&chunks.out);
     buf_done(&cut.out);
     buf_done(&whole.out);

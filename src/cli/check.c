@@ -22,6 +22,7 @@ struct check {
     const struct config *config;
     struct fetcher *fetcher;
     struct tr_models *models; /* NULL = the upstream gave no list */
+    bool has_list;            /* it did, and nothing in it was wrong */
     bool has_failed;
     bool is_reached; /* the upstream answered, and did not refuse the key */
 };
@@ -125,8 +126,10 @@ static bool take_page(struct check *c, const struct fetch *f, char path[PATH_BYT
     struct str after;
     if (!tr_models_add_page(c->models, buf_str(&f->body), &after)) {
         say_doubt("models", "the upstream's list of models is not Anthropic's");
+        c->has_list = false;
         return false;
     }
+    c->has_list = true;
     int n = snprintf(path, PATH_BYTES, "/v1/models?limit=1000&after_id=%.*s", STR_ARG(after));
     return after.n > 0 && n < PATH_BYTES;
 }
@@ -157,23 +160,38 @@ static void check_upstream(struct check *c)
     }
 }
 
+/* Whether more than the operator's word says that there is something for the name. */
+static bool is_served_to_all(struct check *c, struct arena *arena)
+{
+    struct tr_policy policy = policy_of_config(c->config);
+    struct str id;
+    bool is_succeeded;
+    policy.default_model = (struct str){0}; /* that one is sent whatever it is */
+    return tr_model_resolve(arena, c->models, &policy, str_of(c->config->anthropic_model), &id,
+                            &is_succeeded);
+}
+
 static void check_model(struct check *c)
 {
     struct arena arena;
     struct str id;
     bool is_succeeded = false;
-    char detail[512];
+    char detail[1024];
     const char *name = c->config->anthropic_model;
     const struct tr_policy policy = policy_of_config(c->config);
-    struct tr_policy stranger = policy; /* the default is sent whatever it is: is it known, too? */
-    stranger.default_model = (struct str){0};
     arena_init(&arena, ARENA_BYTES_MAX);
-    if (!tr_model_resolve(&arena, c->models, &stranger, str_of(name), &id, &is_succeeded) ||
-        !tr_model_resolve(&arena, c->models, &policy, str_of(name), &id, &is_succeeded)) {
+    const bool is_served =
+        tr_model_resolve(&arena, c->models, &policy, str_of(name), &id, &is_succeeded);
+    const bool is_known = is_served && model_known(c->models, id) != MODEL_UNKNOWN;
+    if (!is_served || (!is_known && c->has_list && !is_served_to_all(c, &arena))) {
         snprintf(detail, sizeof(detail), "%s is not served", name);
         say_failed(c, "model", detail,
                    "set ANTHROPIC_MODEL to a model of the list at "
                    "https://platform.claude.com/docs/en/about-claude/models/overview");
+    } else if (!is_known) {
+        snprintf(detail, sizeof(detail), "%s is sent as %.*s, which the upstream does not list",
+                 name, STR_ARG(id));
+        say_doubt("model", detail);
     } else if (str_eq(id, str_of(name))) {
         say_fine("model", name);
     } else {

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/macros.h"
 #include "cli/cli.h"
 #include "cli/test_canned_server.h"
 
@@ -133,6 +134,49 @@ static void unknown_model_and_open_server(void **state)
     assert_non_null(strstr(text, "FAIL  model     gpt-4o is not served\n"));
 }
 
+/* What serves the name is said; only what nothing serves is a failure. */
+static void model_by_other_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model, *flag, *says;
+        int exit_code;
+        bool has_list;
+    } cases[] = {
+        {"gpt-4o", "--model-aliases=gpt-4o=claude-haiku-5-5",
+         "fine  model     gpt-4o, served by claude-haiku-5-5\n", CLI_OK, true},
+        {"anthropic/claude-haiku-5.5", NULL,
+         "fine  model     anthropic/claude-haiku-5.5, served by claude-haiku-5-5\n", CLI_OK, true},
+        {"claude-haiku-latest", NULL,
+         "fine  model     claude-haiku-latest, served by claude-haiku-5-5\n", CLI_OK, true},
+        {"claude-3-haiku-20240307", "--model-succession=off",
+         "FAIL  model     claude-3-haiku-20240307 is not served\n", CLI_FAILED, true},
+        {"claude-3-haiku-20240307", NULL,
+         "fine  model     claude-3-haiku-20240307 is retired, served by claude-haiku-5-5\n", CLI_OK,
+         false},
+        {"claude-next-9", NULL,
+         "?     model     claude-next-9 is sent as claude-next-9, which the upstream does not "
+         "list\n",
+         CLI_OK, true},
+        {"gpt-4o", "--model-aliases=*=claude-haiku-5-5",
+         "?     model     gpt-4o is sent as gpt-4o, which the upstream does not list\n", CLI_OK,
+         true},
+        {"house-model", NULL,
+         "?     model     house-model is sent as house-model, which the upstream does not list\n",
+         CLI_OK, false},
+    };
+    for (size_t i = 0; i < PX_ARRAY_LEN(cases); i++) {
+        struct canned_server s;
+        char text[CANNED_TEXT_SIZE], flag[128];
+        const char *answers[] = {cases[i].has_list ? last_page : ANSWER("404 Not Found", "0", ""),
+                                 NULL};
+        snprintf(flag, sizeof(flag), "--anthropic-model=%s", cases[i].model);
+        int exit_code = check(&s, answers, flag, cases[i].flag, text);
+        if (!strstr(text, cases[i].says) || exit_code != cases[i].exit_code)
+            fail_msg("%s: %s", cases[i].model, text);
+    }
+}
+
 static void settings_that_cannot_work(void **state)
 {
     (void)state;
@@ -155,13 +199,10 @@ int main(void)
 {
     clearenv(); /* the settings are the tests' own */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_is_fine),
-        cmocka_unit_test(pinned_version_and_bearer),
-        cmocka_unit_test(refused_key),
-        cmocka_unit_test(gateway_without_models),
-        cmocka_unit_test(broken_upstreams),
-        cmocka_unit_test(unknown_model_and_open_server),
-        cmocka_unit_test(settings_that_cannot_work),
+        cmocka_unit_test(all_is_fine),          cmocka_unit_test(pinned_version_and_bearer),
+        cmocka_unit_test(refused_key),          cmocka_unit_test(gateway_without_models),
+        cmocka_unit_test(broken_upstreams),     cmocka_unit_test(unknown_model_and_open_server),
+        cmocka_unit_test(model_by_other_names), cmocka_unit_test(settings_that_cannot_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,14 +15,11 @@
 #include <string.h>
 
 #include "sim/validate.h"
-#include "translate/request.h"
+#include "translate/recorded.h"
 
 #define ARENA_MAX (64u << 20)
 #define SHOWN_MAX 20
 
-static const char *const models[] = {"claude-opus-5-5", "claude-fable-5-1", "claude-haiku-5-5",
-                                     "claude-sonnet-5", "claude-opus-4-8",  "claude-sonnet-4-6",
-                                     "claude-opus-4-5", "claude-haiku-4-5"};
 static const char *golden_dir, *shared_dir;
 static size_t accepted, refused, rejected;
 
@@ -35,9 +32,7 @@ static void validate(struct arena *arena, const struct tr_request *req, struct s
     struct check check = {.arena = arena,
                           .err = &err,
                           .is_2026 = strcmp(req->version, "2026-10-21") == 0,
-                          .has_beta = req->beta.n > 0,
-                          .has_binding_beta =
-                              str_find(req->beta, STR("thinking-binding-controls-")) >= 0,
+                          .beta = req->beta,
                           .trusts_signatures = true};
     if (validate_request(&check, yyjson_doc_get_root(doc))) {
         accepted++;
@@ -51,14 +46,7 @@ static void validate(struct arena *arena, const struct tr_request *req, struct s
 
 static void translate(struct str body, const char *model, bool is_strict)
 {
-    struct tr_policy policy = {.default_model = str_of(model),
-                               .model_aliases = STR("*=claude-haiku-5-5"),
-                               .model_succession = true,
-                               .max_tokens = 4096,
-                               .thinking_reserve = true,
-                               .temperature = 0.1,
-                               .eager_tool_input = true,
-                               .strict = is_strict};
+    struct tr_policy policy = recorded_policy(model, is_strict);
     struct arena arena;
     struct tr_request req;
     struct api_error err = {0};
@@ -67,38 +55,20 @@ static void translate(struct str body, const char *model, bool is_strict)
         validate(&arena, &req, body);
         buf_done(&req.body);
     } else {
+        assert_in_range(err.status, 400, 499);
         refused++;
     }
     arena_done(&arena);
-}
-
-/* The request without the model it names, so that the default serves. */
-static void without_model(yyjson_val *request, struct buf *out)
-{
-    size_t i, max;
-    const char *between = "{";
-    yyjson_val *key, *v;
-    yyjson_obj_foreach(request, i, max, key, v)
-    {
-        if (yyjson_equals_str(key, "model"))
-            continue;
-        buf_append_z(out, between);
-        json_write_string(out, json_str(key));
-        buf_append_char(out, ':');
-        json_write_value(out, v);
-        between = ",";
-    }
-    buf_append_z(out, between[0] == '{' ? "{}" : "}");
 }
 
 static void try_request(yyjson_val *request)
 {
     struct buf body;
     buf_init(&body, TR_BODY_MAX);
-    without_model(request, &body);
-    for (size_t i = 0; i < PX_ARRAY_LEN(models); i++) {
-        translate(buf_str(&body), models[i], false);
-        translate(buf_str(&body), models[i], true);
+    recorded_write(request, SIZE_MAX, &body);
+    for (size_t i = 0; i < RECORDED_CLASSES; i++) {
+        translate(buf_str(&body), recorded_models[i], false);
+        translate(buf_str(&body), recorded_models[i], true);
     }
     buf_done(&body);
 }
@@ -121,10 +91,12 @@ static yyjson_doc *read_json(const char *path)
     return doc;
 }
 
-static void report(void)
+static void report(const char *what, size_t requests)
 {
-    print_message("%zu accepted, %zu refused by the translation, %zu rejected\n", accepted, refused,
-                  rejected);
+    print_message("count: %s: %zu, each for %d classes of models, strict and not: %zu translations "
+                  "that the upstream accepts, %zu refused by the translation, %zu rejected by the "
+                  "upstream\n",
+                  what, requests, RECORDED_CLASSES, accepted, refused, rejected);
     assert_true(accepted > 0);
     assert_int_equal(rejected, 0);
     accepted = refused = 0;
@@ -133,6 +105,7 @@ static void report(void)
 static void test_golden(void **state)
 {
     (void)state;
+    size_t requests = 0;
     DIR *dir = opendir(golden_dir);
     assert_non_null(dir);
     for (struct dirent *e; (e = readdir(dir));) {
@@ -145,49 +118,41 @@ static void test_golden(void **state)
         yyjson_val *test;
         yyjson_arr_foreach(yyjson_doc_get_root(doc), i, max, test)
         {
-            if (json_get(test, "in"))
-                try_request(json_get(test, "in"));
+            if (!json_get(test, "in"))
+                continue;
+            try_request(json_get(test, "in"));
+            requests++;
         }
         yyjson_doc_free(doc);
     }
     closedir(dir);
-    report();
+    report("golden requests against the validator", requests);
 }
 
 static void test_recorded(void **state)
 {
     (void)state;
-    char path[4096];
-    snprintf(path, sizeof(path), "%s/fixtures/openai_requests.jsonl", shared_dir);
-    FILE *f = fopen(path, "r");
-    if (!f) {
-        print_message("no recordings at %s\n", path);
+    size_t requests = recorded_requests(shared_dir, try_request);
+    if (requests == 0)
         skip();
-    }
-    char *line = NULL;
-    size_t cap = 0;
-    ssize_t n;
-    while ((n = getline(&line, &cap, f)) > 0) {
-        struct json_error err;
-        yyjson_doc *doc = json_parse((struct str){line, (size_t)n}, &err);
-        assert_non_null(doc);
-        yyjson_val *root = yyjson_doc_get_root(doc), *body = json_get(root, "request_body");
-        if (body && str_find(json_str(json_get(root, "path")), STR("chat/completions")) >= 0)
-            try_request(body);
-        yyjson_doc_free(doc);
-    }
-    free(line);
-    fclose(f);
-    report();
+    report("recorded requests against the validator", requests);
+}
+
+static void test_turned_around(void **state)
+{
+    (void)state;
+    size_t requests = recorded_exchanges(shared_dir, try_request);
+    if (requests == 0)
+        skip();
+    report("recorded Messages requests, turned around, against the validator", requests);
 }
 
 int main(int argc, char **argv)
 {
     golden_dir = argc > 1 ? argv[1] : "tests/golden/request";
-    shared_dir = getenv("SHARED_DIR");
-    if (!shared_dir)
-        shared_dir = argc > 2 ? argv[2] : "../shared";
+    shared_dir = argc > 2 ? argv[2] : "../shared";
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden),
-                                       cmocka_unit_test(test_recorded)};
+                                       cmocka_unit_test(test_recorded),
+                                       cmocka_unit_test(test_turned_around)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

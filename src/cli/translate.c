@@ -18,7 +18,17 @@
 #define PIECE_BYTES     65536
 #define ARENA_BYTES_MAX ((size_t)256 << 20) /* of one request's translation */
 
-enum { CREATED, JSON_OBJECT, STRUCTURED, METADATA, AGGREGATE, INCLUDE_USAGE, ANSWER_FLAGS };
+enum {
+    CREATED,
+    JSON_OBJECT,
+    STRUCTURED,
+    METADATA,
+    FUNCTION_CALL,
+    CARRY_CONTENT,
+    AGGREGATE,
+    INCLUDE_USAGE,
+    ANSWER_FLAGS
+};
 
 /* Up to `max` bytes more of standard input. False after saying what is wrong. */
 static bool read_piece(struct buf *to, size_t max, bool *ret_is_end)
@@ -213,21 +223,33 @@ static int run_answer(int argc, char **argv, bool is_event_stream)
         [JSON_OBJECT] = {.name = "json-object", .kind = OWN_FLAG_SWITCH},
         [STRUCTURED] = {.name = "structured", .kind = OWN_FLAG_SWITCH},
         [METADATA] = {.name = "metadata", .kind = OWN_FLAG_TEXT},
+        [FUNCTION_CALL] = {.name = "function-call", .kind = OWN_FLAG_SWITCH},
+        [CARRY_CONTENT] = {.name = "carry-content", .kind = OWN_FLAG_SWITCH},
         [AGGREGATE] = {.name = "aggregate", .kind = OWN_FLAG_SWITCH},
         [INCLUDE_USAGE] = {.name = "include-usage", .kind = OWN_FLAG_SWITCH},
     };
     size_t n = is_event_stream ? ANSWER_FLAGS : AGGREGATE; /* the last two are of streams only */
-    if (!own_flags_take(&argc, argv, flags, n) || !own_flags_expect_none(argc, argv, "translate"))
+    struct config config = {0};
+    if (!own_flags_take(&argc, argv, flags, n) || !setup_config(&config, argc, argv, NULL, 0)) {
+        config_done(&config);
         return CLI_USAGE;
+    }
+    const struct tr_policy policy = policy_of_config(&config);
     const struct tr_stream_params params = {
         .is_stream = is_event_stream && !flags[AGGREGATE].is_given,
         .include_usage = flags[INCLUDE_USAGE].is_given,
         .is_json_object = flags[JSON_OBJECT].is_given,
         .is_structured = flags[STRUCTURED].is_given,
+        .is_function_call = flags[FUNCTION_CALL].is_given,
+        .carries_content = flags[CARRY_CONTENT].is_given,
+        .reasoning_forms = policy.reasoning_forms,
+        .anthropic_usage = policy.anthropic_usage,
         .created_unix_s = flags[CREATED].is_given ? flags[CREATED].number : clock_unix_ms() / 1000,
         .metadata = str_of(flags[METADATA].text),
     };
-    return translate_answer(&params, is_event_stream);
+    const int exit_code = translate_answer(&params, is_event_stream);
+    config_done(&config);
+    return exit_code;
 }
 
 int cli_translate(int argc, char **argv)

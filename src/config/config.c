@@ -292,6 +292,19 @@ void config_done(struct config *c)
     *c = (struct config){0};
 }
 
+static void describe_choices(const struct option *o, int64_t set, struct buf *out)
+{
+    struct str choice;
+    const char *comma = "";
+    for (size_t i = 0; option_choice(o, i, &choice); i++) {
+        if (!(set & (int64_t)1 << i))
+            continue;
+        buf_append_z(out, comma);
+        buf_append_str(out, choice);
+        comma = ",";
+    }
+}
+
 static void describe_value(const struct config *c, const struct option *o, struct buf *out)
 {
     const void *member = (const char *)c + o->offset;
@@ -324,6 +337,9 @@ static void describe_value(const struct config *c, const struct option *o, struc
     case OPTION_CHOICE:
         if (option_choice(o, (size_t) * (const int64_t *)member, &choice))
             buf_append_str(out, choice);
+        break;
+    case OPTION_CHOICES:
+        describe_choices(o, *(const int64_t *)member, out);
         break;
     }
 }

@@ -35,8 +35,14 @@ struct config {
     char *model_aliases;          /* MODEL_ALIASES */
     bool model_succession;        /* MODEL_SUCCESSION */
     bool thinking_reserve;        /* THINKING_RESERVE */
+    int64_t memory_bytes;         /* THINKING_MEMORY_BYTES; 0 = off */
+    int64_t memory_ttl_s;         /* THINKING_MEMORY_TTL */
+    int64_t reasoning_formats;    /* REASONING_FORMATS: a set, bit i for the i-th */
+    bool anthropic_usage;         /* ANTHROPIC_USAGE */
+    int64_t thinking_min_tokens;  /* MIN_MAX_TOKENS_WHEN_THINKING; 0 = off */
     int64_t prompt_cache;         /* PROMPT_CACHE: auto, on, off (index) */
     bool eager_tool_input;        /* EAGER_TOOL_INPUT */
+    bool verbosity_instruction;   /* VERBOSITY_INSTRUCTION */
     bool strict;                  /* STRICT */
     int64_t workers;              /* WORKERS; 0 = one a core */
     int64_t max_connections;      /* MAX_CONNECTIONS, all workers together */

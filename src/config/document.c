@@ -27,7 +27,10 @@ static void write_help_line(const struct option *o, struct buf *out)
 {
     char flag[OPTION_FLAG_SIZE];
     option_flag(o, flag, sizeof(flag));
-    buf_printf(out, "  --%-*s%s", HELP_COLUMN - 4, flag, o->summary);
+    buf_printf(out, "  --%-*s", HELP_COLUMN - 4, flag);
+    if (strlen(flag) >= HELP_COLUMN - 4) /* a line of its own */
+        buf_printf(out, "\n%*s", HELP_COLUMN, "");
+    buf_append_z(out, o->summary);
     if (o->by_default[0])
         buf_printf(out, " (%s)", o->by_default);
     buf_append_char(out, '\n');

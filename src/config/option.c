@@ -61,6 +61,7 @@ bool option_is_text(const struct option *o)
     case OPTION_NUMBER:
     case OPTION_BOOLEAN:
     case OPTION_CHOICE:
+    case OPTION_CHOICES:
         return false;
     }
     return false;

@@ -28,7 +28,8 @@
     X(SECONDS, int64_t, "a whole number of seconds")                                               \
     X(NUMBER, double, "a number")                                                                  \
     X(BOOLEAN, bool, "on or off")                                                                  \
-    X(CHOICE, int64_t, "one of")
+    X(CHOICE, int64_t, "one of")                                                                   \
+    X(CHOICES, int64_t, "a comma list of")
 
 #define X(kind, type, must_be) OPTION_##kind,
 enum option_kind { OPTION_KINDS(X) };

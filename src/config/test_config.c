@@ -125,6 +125,9 @@ static void documented_defaults(void **state)
     assert_true(c->model_succession);
     assert_true(c->thinking_reserve);
     assert_false(c->strict);
+    assert_int_equal(c->reasoning_formats, 1 << 0 | 1 << 1);
+    assert_false(c->anthropic_usage);
+    assert_int_equal(c->thinking_min_tokens, 0);
     assert_int_equal(c->workers, 0);
     assert_int_equal(c->max_body_bytes, 32 * 1024 * 1024);
     unload(&l);
@@ -273,6 +276,10 @@ static void bad_values_name_their_source(void **state)
     struct load file = {.env_text = "PORT=1\n\nLOG_LEVEL = loud\n"};
     expect_bad(&file, "LOG_LEVEL \"loud\" (@ line 3) must be one of trace, debug, info, warning, "
                       "error");
+    struct load set = {.environment = {"REASONING_FORMATS=reasoning,all"}};
+    expect_bad(&set, "REASONING_FORMATS \"reasoning,all\" (environment) must be a comma list of "
+                     "reasoning_content, reasoning_details, reasoning, thinking_blocks, "
+                     "content_blocks");
     struct load control = {.environment = {"ANTHROPIC_MODEL=a\r\nb\x1b[2J"}};
     expect_bad(&control, "ANTHROPIC_MODEL \"a??b?[2J\" (environment) must be the id of a model, "
                          "such as claude-haiku-4-5");
@@ -490,6 +497,11 @@ static void values_of_each_kind(void **state)
         {"MODEL_ALIASES", "gpt-4o=", false},
         {"MODEL_ALIASES", "=x", false},
         {"MODEL_ALIASES", "a=b,,c=d", false},
+        {"REASONING_FORMATS", "reasoning", true},
+        {"REASONING_FORMATS", "thinking_blocks, Reasoning_Content,reasoning", true},
+        {"REASONING_FORMATS", "reasoning,,thinking_blocks", false},
+        {"REASONING_FORMATS", "thoughts", false},
+        {"MIN_MAX_TOKENS_WHEN_THINKING", "1024", true},
         {"CORS_ORIGINS", "*", true},
         {"CORS_ORIGINS", "https://a.example, http://localhost:3000", true},
         {"CORS_ORIGINS", "a.example", false},
@@ -544,14 +556,19 @@ static void setting_one(void **state)
 static void describing(void **state)
 {
     (void)state;
-    struct load l = {.flags = {"--prompt-cache", "off", "--strict"}};
+    struct load l = {.flags = {"--prompt-cache", "off", "--strict", "--reasoning-formats",
+                               "thinking_blocks,reasoning"}};
     load_fine(&l);
     struct buf text;
     buf_init(&text, 65536);
     config_describe(&l.config, &text);
-    static const char *const lines[] = {"\nPROMPT_CACHE=off\n",   "\nSTRICT=on\n",
-                                        "\nLOG_LEVEL=info\n",     "\nMODEL_TEMPERATURE=0.1\n",
-                                        "\nREQUEST_TIMEOUT=60\n", "\nCORS_ORIGINS=\n"};
+    static const char *const lines[] = {"\nPROMPT_CACHE=off\n",
+                                        "\nSTRICT=on\n",
+                                        "\nLOG_LEVEL=info\n",
+                                        "\nMODEL_TEMPERATURE=0.1\n",
+                                        "\nREQUEST_TIMEOUT=60\n",
+                                        "\nCORS_ORIGINS=\n",
+                                        "\nREASONING_FORMATS=reasoning,thinking_blocks\n"};
     for (size_t i = 0; i < PX_ARRAY_LEN(lines); i++)
         assert_true(str_find(buf_str(&text), str_of(lines[i])) > 0);
     buf_done(&text);

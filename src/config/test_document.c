@@ -61,8 +61,11 @@ static void help_names_every_option(void **state)
     for (size_t i = 0; i < OPTIONS; i++) {
         char flag[OPTION_FLAG_SIZE], line[OPTION_FLAG_SIZE + 8];
         option_flag(&option_table[i], flag, sizeof(flag));
-        snprintf(line, sizeof(line), "\n  --%s ", flag);
-        assert_true(str_find(buf_str(&help), str_of(line)) > 0);
+        snprintf(line, sizeof(line), "\n  --%s", flag);
+        ptrdiff_t at = str_find(buf_str(&help), str_of(line));
+        assert_true(at > 0);
+        char behind = help.data[(size_t)at + strlen(line)];
+        assert_true(behind == ' ' || behind == '\n');
     }
     struct str rest = buf_str(&help), line;
     while (str_split(&rest, '\n', &line))

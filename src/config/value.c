@@ -177,17 +177,37 @@ static enum option_result parse_boolean(struct str text, union option_value *ret
     return OPTION_REFUSED;
 }
 
-static enum option_result parse_choice(const struct option *o, struct str text,
-                                       union option_value *ret)
+static bool find_choice(const struct option *o, struct str text, int64_t *ret)
 {
     struct str rest = str_of(o->choices), names, name;
     for (int64_t i = 0; str_split(&rest, '|', &names); i++)
         while (str_split(&names, '=', &name))
             if (str_eq_nocase(text, name)) {
-                ret->integer = i;
-                return OPTION_OK;
+                *ret = i;
+                return true;
             }
-    return OPTION_REFUSED;
+    return false;
+}
+
+static enum option_result parse_choice(const struct option *o, struct str text,
+                                       union option_value *ret)
+{
+    return find_choice(o, text, &ret->integer) ? OPTION_OK : OPTION_REFUSED;
+}
+
+/* A set: bit i stands for the i-th choice. */
+static enum option_result parse_choices(const struct option *o, struct str text,
+                                        union option_value *ret)
+{
+    struct str part;
+    int64_t i, set = 0;
+    while (str_split(&text, ',', &part)) {
+        if (!find_choice(o, str_trim(part), &i))
+            return OPTION_REFUSED;
+        set |= (int64_t)1 << i;
+    }
+    ret->integer = set;
+    return set ? OPTION_OK : OPTION_REFUSED;
 }
 
 enum option_result option_parse(const struct option *o, struct str text, union option_value *ret)
@@ -225,6 +245,8 @@ enum option_result option_parse(const struct option *o, struct str text, union o
         return parse_boolean(text, ret);
     case OPTION_CHOICE:
         return parse_choice(o, text, ret);
+    case OPTION_CHOICES:
+        return parse_choices(o, text, ret);
     }
     return OPTION_REFUSED;
 }
@@ -238,7 +260,8 @@ void option_write_allowed(const struct option *o, struct buf *out)
     if (o->kind == OPTION_INTEGER || o->kind == OPTION_SECONDS || o->kind == OPTION_NUMBER)
         buf_printf(out, " from %lld to %lld", (long long)o->low, (long long)o->high);
     struct str choice;
-    for (size_t i = 0; o->kind == OPTION_CHOICE && option_choice(o, i, &choice); i++) {
+    bool is_choice = o->kind == OPTION_CHOICE || o->kind == OPTION_CHOICES;
+    for (size_t i = 0; is_choice && option_choice(o, i, &choice); i++) {
         buf_append_z(out, i ? ", " : " ");
         buf_append_str(out, choice);
     }

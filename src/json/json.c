@@ -9,6 +9,9 @@
 
 #include "base/utf8.h"
 
+/* Of larger objects the members must come in the same order: the search is quadratic. */
+#define SEARCHED_MEMBERS_MAX 256
+
 /* Offset of the quote that ends the string beginning at `i`; s.n when there is none. */
 static size_t string_end(struct str s, size_t i)
 {
@@ -137,6 +140,59 @@ bool json_to_int(yyjson_val *v, int64_t *ret)
         return false;
     *ret = (int64_t)d;
     return true;
+}
+
+static bool is_same_number(yyjson_val *a, yyjson_val *b)
+{
+    double x, y;
+    return str_eq(json_number_text(a), json_number_text(b)) ||
+           (json_to_double(a, &x) && json_to_double(b, &y) && !(x < y) && !(x > y));
+}
+
+static bool is_same_array(yyjson_val *a, yyjson_val *b)
+{
+    yyjson_arr_iter ia = yyjson_arr_iter_with(a), ib = yyjson_arr_iter_with(b);
+    yyjson_val *x;
+    if (yyjson_arr_size(a) != yyjson_arr_size(b))
+        return false;
+    while ((x = yyjson_arr_iter_next(&ia)) != NULL)
+        if (!json_is_same(x, yyjson_arr_iter_next(&ib)))
+            return false;
+    return true;
+}
+
+/* Members are mostly in the same order: a search is needed for those that are not. */
+static bool is_same_object(yyjson_val *a, yyjson_val *b)
+{
+    yyjson_obj_iter ia = yyjson_obj_iter_with(a), ib = yyjson_obj_iter_with(b);
+    yyjson_val *key;
+    bool may_search = yyjson_obj_size(a) <= SEARCHED_MEMBERS_MAX;
+    if (yyjson_obj_size(a) != yyjson_obj_size(b))
+        return false;
+    while ((key = yyjson_obj_iter_next(&ia)) != NULL) {
+        yyjson_val *other = yyjson_obj_iter_next(&ib), *v = NULL;
+        if (str_eq(json_str(key), json_str(other)))
+            v = yyjson_obj_iter_get_val(other);
+        else if (may_search)
+            v = yyjson_obj_getn(b, yyjson_get_str(key), yyjson_get_len(key));
+        if (!v || !json_is_same(yyjson_obj_iter_get_val(key), v))
+            return false;
+    }
+    return true;
+}
+
+bool json_is_same(yyjson_val *a, yyjson_val *b)
+{
+    if (yyjson_is_obj(a) && yyjson_is_obj(b))
+        return is_same_object(a, b);
+    if (yyjson_is_arr(a) && yyjson_is_arr(b))
+        return is_same_array(a, b);
+    if (yyjson_is_str(a) && yyjson_is_str(b))
+        return str_eq(json_str(a), json_str(b));
+    if (json_is_number(a) && json_is_number(b))
+        return is_same_number(a, b);
+    return (yyjson_is_null(a) && yyjson_is_null(b)) ||
+           (yyjson_is_bool(a) && yyjson_is_bool(b) && yyjson_get_bool(a) == yyjson_get_bool(b));
 }
 
 /* Whether one of eight bytes is a control character, a quote or a backslash (or looks like it). */

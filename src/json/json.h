@@ -47,6 +47,9 @@ struct str json_number_text(yyjson_val *v);
 bool json_to_int(yyjson_val *v, int64_t *ret);
 bool json_to_double(yyjson_val *v, double *ret);
 
+/* Whether both say the same: members in any order, numbers by their value. */
+bool json_is_same(yyjson_val *a, yyjson_val *b);
+
 /* Appends `s` as a quoted JSON string. Invalid UTF-8 becomes U+FFFD, so output is always valid. */
 bool json_write_string(struct buf *b, struct str s);
 /* The same for what is known to be valid UTF-8, as every string of a parsed document is. */

@@ -199,6 +199,67 @@ static void check_roundtrip(const char *text)
     yyjson_doc_free(doc);
 }
 
+static bool is_same(const char *a, const char *b)
+{
+    struct json_error err;
+    yyjson_doc *x = json_parse(str_of(a), &err), *y = json_parse(str_of(b), &err);
+    assert_non_null(x);
+    assert_non_null(y);
+    const bool is = json_is_same(yyjson_doc_get_root(x), yyjson_doc_get_root(y));
+    assert_int_equal(is, json_is_same(yyjson_doc_get_root(y), yyjson_doc_get_root(x)));
+    yyjson_doc_free(x);
+    yyjson_doc_free(y);
+    return is;
+}
+
+static void test_same(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        bool is_same;
+    } pairs[] = {
+        {"{\"a\":1.0,\"b\":[true,null,\"\\u00e9\"]}", "{\"b\":[true,null,\"\xc3\xa9\"],\"a\":1}",
+         true},
+        {"1e2", "100", true},
+        {"12345678901234567890123", "12345678901234567890123", true},
+        {"1", "2", false},
+        {"1", "\"1\"", false},
+        {"true", "false", false},
+        {"null", "false", false},
+        {"null", "null", true},
+        {"{}", "[]", false},
+        {"[1,2]", "[2,1]", false},
+        {"[1]", "[1,1]", false},
+        {"{\"a\":1}", "{\"a\":1,\"b\":null}", false},
+        {"{\"a\":1}", "{\"b\":1}", false},
+        {"{\"a\":{\"b\":1}}", "{\"a\":{\"b\":2}}", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < PX_ARRAY_LEN(pairs); i++)
+        if (is_same(pairs[i].a, pairs[i].b) != pairs[i].is_same)
+            fail_msg("%s and %s", pairs[i].a, pairs[i].b);
+    assert_false(json_is_same(NULL, NULL));
+}
+
+/* Members in another order, too many to be looked for. */
+static void test_same_of_large_objects(void **state)
+{
+    (void)state;
+    struct buf a, b;
+    buf_init(&a, 1u << 20);
+    buf_init(&b, 1u << 20);
+    for (int i = 0; i < 1000; i++) {
+        buf_printf(&a, "%c\"m%d\":%d", i ? ',' : '{', i, i);
+        buf_printf(&b, "%c\"m%d\":%d", i ? ',' : '{', 999 - i, 999 - i);
+    }
+    buf_append(&a, "}", 2);
+    buf_append(&b, "}", 2);
+    assert_true(is_same(a.data, a.data));
+    assert_false(is_same(a.data, b.data));
+    buf_done(&a);
+    buf_done(&b);
+}
+
 static void test_roundtrip(void **state)
 {
     (void)state;
@@ -253,6 +314,8 @@ int main(void)
         cmocka_unit_test(test_last_of_a_name_counts),
         cmocka_unit_test(test_names_with_nul),
         cmocka_unit_test(test_integers),
+        cmocka_unit_test(test_same),
+        cmocka_unit_test(test_same_of_large_objects),
         cmocka_unit_test(test_roundtrip),
         cmocka_unit_test(test_strings),
         cmocka_unit_test(test_full_buffer),

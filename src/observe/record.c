@@ -8,7 +8,7 @@
 
 /* What a client chose is cut to this, so that a line stays a line. */
 #define TEXT_BYTES_MAX 200
-#define FIELDS_MAX     20
+#define FIELDS_MAX     24
 
 struct line {
     struct log_field fields[FIELDS_MAX];
@@ -50,7 +50,18 @@ void record_log(const struct request_record *r)
         add_number(&l, "attempts", r->attempts);
     if (r->continuations > 0)
         add_number(&l, "continuations", r->continuations);
+    if (r->recalled > 0)
+        add_number(&l, "thinking_recalled", r->recalled);
+    if (r->unremembered > 0)
+        add_number(&l, "thinking_not_remembered", r->unremembered);
+    if (r->evicted > 0)
+        add_number(&l, "thinking_evicted", r->evicted);
+    if (r->repeats > 0)
+        add_number(&l, "repeats", r->repeats);
     add_text(&l, "refused", r->refused);
+    add_text(&l, "learned", r->learned);
+    add_text(&l, "ignored", r->ignored);
+    add_text(&l, "modified", r->modified);
     if (r->first_ms >= 0)
         add_number(&l, "first_ms", r->first_ms);
     add_number(&l, "ms", r->total_ms);

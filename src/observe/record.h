@@ -26,8 +26,14 @@ struct request_record {
     int64_t input_tokens, output_tokens;
     int64_t choices, attempts; /* left out where they are 1 or less */
     int64_t continuations;     /* of paused answers; left out where it is 0 */
-    struct str refused;        /* what the upstream was found to refuse */
-    int64_t first_ms;          /* until the first byte of the answer; -1 = none */
+    int64_t recalled;          /* messages whose thinking came back from the memory; or did not, */
+    int64_t unremembered;      /* though it may have been there; left out where they are 0 */
+    int64_t evicted;           /* answers that were forgotten for this one; the same */
+    int64_t repeats;           /* of answers that were not the JSON asked for; the same */
+    struct str refused;        /* what the upstream was found to refuse, */
+    struct str learned;        /* and by this request, which was sent again for it */
+    struct str ignored, modified; /* of what the client asked for */
+    int64_t first_ms;             /* until the first byte of the answer; -1 = none */
     int64_t total_ms;
 };
 

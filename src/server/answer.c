@@ -13,6 +13,7 @@
 
 /* A body up to this size is sent with its head in one write. */
 #define JOINED_BODY_BYTES_MAX 65536
+#define UNMET_BYTES_MAX       512
 /* What OpenAI's API says of itself; clients only log it. */
 #define OPENAI_VERSION "2020-10-01"
 
@@ -28,6 +29,16 @@ static void write_limits(struct request *r, struct buf *b)
         admit_write_wait(1000, b);
 }
 
+/* The answer is not the JSON that was asked for. */
+static void write_unmet(const struct request *r, struct buf *b)
+{
+    struct buf unmet;
+    buf_init(&unmet, UNMET_BYTES_MAX);
+    if (relay_write_unmet(r, &unmet))
+        response_header(b, "x-response-format-unmet", buf_str(&unmet));
+    buf_done(&unmet);
+}
+
 static void write_translation(const struct request *r, struct buf *b)
 {
     const struct tr_request *t = &r->translated;
@@ -37,6 +48,7 @@ static void write_translation(const struct request *r, struct buf *b)
         response_header(b, "x-modified-params", t->modified);
     if (t->is_best_effort_format)
         buf_append_z(b, "x-response-format: best-effort\r\n");
+    write_unmet(r, b);
     /* A stream's header goes out before anybody can know. */
     if (t->is_tool_choice_emulated && !t->is_stream && relay_has_finish(r, STR("stop")))
         buf_append_z(b, "x-tool-choice-unmet: 1\r\n");

@@ -21,10 +21,20 @@ static void own(struct request *r, struct str *s)
         *s = arena_strdup(&r->arena, *s);
 }
 
+static bool recall(void *arg, struct digest key, struct buf *ret)
+{
+    const struct request *r = arg;
+    return thinking_memory_recall(r->worker->shared->memory, loop_now_us(r->worker->loop),
+                                  r->tenant, key, ret);
+}
+
 static bool translate(struct request *r, struct tr_request *ret, struct api_error *error)
 {
+    const struct tr_memory memory = {.key = r->tenant, .recall = recall, .arg = r};
     struct tr_policy policy = r->worker->shared->policy;
     policy.amend = r->amend;
+    if (r->worker->shared->memory)
+        policy.memory = &memory;
     if (!tr_request(&r->arena, &policy, models_current(r->worker), buf_str(&r->body), ret, error))
         return false;
     own(r, &ret->asked_model);
@@ -71,9 +81,11 @@ static bool make_legs(struct request *r)
 {
     const size_t n = (size_t)r->translated.n_choices;
     r->legs = arena_alloc(&r->arena, n * sizeof(*r->legs));
-    if (n > 1)
+    /* With them an answer is not written before it is known which. */
+    const bool has_choices = n > 1 || r->translated.wanted.may_repeat;
+    if (has_choices)
         r->choices = arena_alloc(&r->arena, sizeof(*r->choices));
-    if (!r->legs || (n > 1 && !r->choices))
+    if (!r->legs || (has_choices && !r->choices))
         return false;
     for (size_t i = 0; i < n; i++) {
         r->legs[i].request = r;
@@ -138,6 +150,21 @@ enum go step_send(struct request *r)
     return GO_ON;
 }
 
+/* Another call for a leg whose last one is over. */
+static bool start_another(struct leg *leg, struct str body)
+{
+    struct request *r = leg->request;
+    buf_done(&leg->collected);
+    leg->status = 0;
+    leg->content = CONTENT_NONE;
+    const struct upstream_request *request = make_request(r, body);
+    if (!request || !start(leg, request))
+        return false;
+    if (r->is_paused)
+        upstream_pause(leg->call);
+    return true;
+}
+
 void attempt_continue(struct leg *leg)
 {
     struct request *r = leg->request;
@@ -146,19 +173,57 @@ void attempt_continue(struct leg *leg)
     const bool is_written = tr_stream_continue(leg->stream, buf_str(&r->translated.body), &body);
     buf_done(&leg->body);
     leg->body = body;
-    buf_done(&leg->collected);
-    leg->status = 0;
-    leg->content = CONTENT_NONE;
-    const struct upstream_request *request = is_written ? make_request(r, buf_str(&body)) : NULL;
-    if (!request) {
-        relay_fail(r, END_OUT_OF_MEMORY, end_info(END_OUT_OF_MEMORY)->message);
-        return;
-    }
     r->continuations++;
-    if (!start(leg, request))
+    if (!is_written)
+        relay_fail(r, END_OUT_OF_MEMORY, end_info(END_OUT_OF_MEMORY)->message);
+    else if (!start_another(leg, buf_str(&leg->body)))
         relay_fail(r, END_OVERLOADED, end_info(END_OVERLOADED)->message);
-    else if (r->is_paused)
-        upstream_pause(leg->call);
+}
+
+/* Another answer -------------------------------------------------------------------------- */
+
+bool attempt_may_repeat(const struct leg *leg)
+{
+    return leg->request->translated.wanted.may_repeat && !leg->was_repeated &&
+           tr_stream_unmet(leg->stream).n > 0;
+}
+
+bool attempt_repeat(struct leg *leg)
+{
+    struct request *r = leg->request;
+    leg->is_to_repeat = false;
+    leg->was_repeated = true;
+    leg->spare = leg->stream;
+    leg->stream = NULL;
+    buf_done(&leg->body);
+    r->repeats++;
+    return start_another(leg, buf_str(&r->translated.body));
+}
+
+/* Whether an answer says nothing that the one before it did not say better. */
+static bool is_worse(const struct tr_stream *s)
+{
+    if (!s || tr_stream_state(s) != TR_DONE)
+        return true;
+    struct str reason = tr_stream_finish_reason(s);
+    return str_eq(reason, STR("length")) || str_eq(reason, STR("content_filter"));
+}
+
+void attempt_settle(struct leg *leg)
+{
+    leg->is_to_repeat = false;
+    leg->was_repeated = true;
+    if (!leg->spare)
+        return;
+    struct tr_stream *dropped = leg->spare;
+    if (is_worse(leg->stream)) {
+        dropped = leg->stream;
+        leg->stream = leg->spare;
+    }
+    leg->spare = NULL;
+    if (dropped)
+        tr_stream_add_usage(leg->stream, tr_stream_usage(dropped));
+    tr_stream_destroy(dropped);
 }
 
 /* Once more ------------------------------------------------------------------------------- */
@@ -174,7 +239,8 @@ void leg_reset(struct leg *leg)
     buf_done(&leg->body);
     buf_done(&leg->collected);
     tr_stream_destroy(leg->stream);
-    leg->stream = NULL;
+    tr_stream_destroy(leg->spare);
+    leg->stream = leg->spare = NULL;
 }
 
 static bool is_same(const struct tr_request *a, const struct tr_request *b)
@@ -196,7 +262,7 @@ bool attempt_again(struct request *r, const struct leg *leg)
     struct tr_amend lesson;
     struct tr_request again;
     struct api_error error;
-    if (r->attempts >= ATTEMPTS_MAX || r->continuations > 0 || is_accepted(r) ||
+    if (r->attempts >= ATTEMPTS_MAX || r->continuations > 0 || r->repeats > 0 || is_accepted(r) ||
         !tr_amend_from_error(leg->status, buf_str(&leg->collected), &lesson) ||
         !tr_amend_add(&r->amend, lesson) || !translate(r, &again, &error))
         return false;
@@ -204,6 +270,7 @@ bool attempt_again(struct request *r, const struct leg *leg)
         buf_done(&again.body); /* it would be refused again */
         return false;
     }
+    tr_amend_add(&r->lessons, lesson);
     for (size_t i = 0; i < r->n_legs; i++)
         leg_reset(&r->legs[i]);
     buf_done(&r->translated.body);
@@ -220,4 +287,16 @@ void attempt_accepted(struct request *r)
     if (r->attempts > 1)
         learned_add(&r->worker->shared->learned, loop_now_us(r->worker->loop), r->translated.model,
                     r->amend);
+}
+
+void attempt_remember(struct leg *leg)
+{
+    struct request *r = leg->request;
+    struct digest key;
+    struct str content;
+    if (!r->translated.place.is_kept ||
+        !tr_stream_memo(leg->stream, &r->translated.place, &key, &content))
+        return;
+    r->evicted += thinking_memory_keep(r->worker->shared->memory, loop_now_us(r->worker->loop),
+                                       r->tenant, key, content);
 }

@@ -30,6 +30,9 @@ struct leg {
     struct buf collected; /* a message or an error */
     struct tr_stream_params params;
     struct tr_stream *stream;
+    struct tr_stream *spare; /* a whole answer that is not what was wanted, while another comes */
+    bool is_to_repeat;       /* its answer is such a one, and its call about to be over */
+    bool was_repeated;
 };
 
 /* STEP_TRANSLATE */
@@ -46,6 +49,17 @@ bool attempt_again(struct request *r, const struct leg *leg);
 void attempt_accepted(struct request *r);
 /* The upstream has paused within its answer (TR_PAUSED) and its call is over: asks it to go on. */
 void attempt_continue(struct leg *leg);
+/* Its choice is complete: keeps its thinking for the requests that go on from it. */
+void attempt_remember(struct leg *leg);
+/*
+ * `leg` has a whole answer: whether it is to be asked for again, which is then done with
+ * attempt_repeat when its call is over. Not what was wanted, and once is enough.
+ */
+bool attempt_may_repeat(const struct leg *leg);
+/* False: it cannot be sent. */
+bool attempt_repeat(struct leg *leg);
+/* Takes the better one of two answers, or the only one, and counts the usage of both. */
+void attempt_settle(struct leg *leg);
 /* Forgets what its call gave. */
 void leg_reset(struct leg *leg);
 

@@ -44,3 +44,12 @@ enum auth_result auth_check(struct str expected, const struct h1_head *head)
         return AUTH_NO_KEY;
     return str_eq_constant_time(key, expected) ? AUTH_OK : AUTH_WRONG_KEY;
 }
+
+struct str auth_key(const struct h1_head *head)
+{
+    struct str key = {0};
+    for (size_t i = 0; i < head->n_headers; i++)
+        if (key_of(&head->headers[i], &key) && key.n)
+            break;
+    return key;
+}

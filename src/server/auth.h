@@ -17,5 +17,7 @@ enum auth_result {
 
 /* `expected` empty: everybody may. */
 enum auth_result auth_check(struct str expected, const struct h1_head *head);
+/* The key that was sent, the first of several; empty = none. Borrows from the head. */
+struct str auth_key(const struct h1_head *head);
 
 #endif

@@ -11,7 +11,7 @@ static const char exposed_headers[] =
     "x-should-retry, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, "
     "x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, "
     "x-ratelimit-reset-tokens, x-anthropic-status, x-ignored-params, x-modified-params, "
-    "x-response-format, "
+    "x-response-format, x-response-format-unmet, x-tool-choice-unmet, "
     "x-claude-proxy-demo";
 
 struct str cors_allows(struct str allowed, struct str origin)

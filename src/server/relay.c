@@ -64,7 +64,9 @@ static void take_done(struct leg *leg, struct buf *out)
 {
     struct request *r = leg->request;
     struct tr_stream *streams[TR_CHOICES_MAX];
+    attempt_settle(leg);
     leg->is_done = true;
+    attempt_remember(leg); /* the next request may come as soon as this answer is out */
     const bool is_last = ++r->n_done == r->n_legs;
     if (is_last && r->choices) {
         for (size_t i = 0; i < r->n_legs; i++)
@@ -99,10 +101,16 @@ static void deliver(struct leg *leg, enum tr_state state, struct buf *out, enum 
             send_piece(r, out, false);
         return;
     case TR_DONE:
-        take_done(leg, out);
+        leg->is_to_repeat = attempt_may_repeat(leg); /* on_end does */
+        if (!leg->is_to_repeat)
+            take_done(leg, out);
         return;
     case TR_FAILED:
         break;
+    }
+    if (leg->spare) {
+        take_done(leg, out);
+        return;
     }
     const struct api_error *error = tr_stream_error(leg->stream);
     r->is_final = tr_stream_is_final(leg->stream);
@@ -141,6 +149,23 @@ void relay_fail(struct request *r, enum end_reason why, const char *message)
     struct api_error error;
     api_error_set(&error, info->status, info->type, info->code, NULL, "%s", message);
     end_with(r, why, &error);
+}
+
+/* A call came to nothing. A whole answer from before it is better than an error. */
+static bool take_earlier(struct leg *leg)
+{
+    if (!leg->spare && !leg->is_to_repeat)
+        return false;
+    struct buf *out = begin_output(leg->request);
+    if (out)
+        take_done(leg, out);
+    return true;
+}
+
+static void fail_call(struct leg *leg, enum end_reason why, const char *message)
+{
+    if (!take_earlier(leg))
+        relay_fail(leg->request, why, message);
 }
 
 /* From the upstream ----------------------------------------------------------------------- */
@@ -200,7 +225,10 @@ static void begin_translation(struct leg *leg)
         .include_usage = t->include_usage,
         .is_json_object = t->is_json_object,
         .is_structured = t->is_structured,
+        .wanted = t->wanted,
         .carries_content = t->carries_content,
+        .reasoning_forms = t->reasoning_forms,
+        .anthropic_usage = t->anthropic_usage,
         .may_pause = t->may_pause,
         .created_unix_s = r->created_unix_s,
         .metadata = t->metadata,
@@ -233,15 +261,16 @@ static void on_head(void *arg, int status, const struct upstream_header *headers
         r->created_unix_s = clock_unix_ms() / 1000;
     if (status == 200)
         attempt_accepted(r);
-    if (have_all_heads(r) && status == 200 && !r->translated.may_pause)
+    const bool may_send_again = r->translated.may_pause || r->translated.wanted.may_repeat;
+    if (have_all_heads(r) && status == 200 && !may_send_again)
         buf_done(&r->translated.body); /* not sent again any more */
     /* An answer has the headers of the first of its choices, an error those that came with it. */
-    if (r->status == 0 && (status != 200 || r->upstream_headers.len == 0))
+    if (r->status == 0 && !leg->spare && (status != 200 || r->upstream_headers.len == 0))
         take_headers(r, status, headers, n);
     leg->content = content_of(status, headers, n);
     switch (leg->content) {
     case CONTENT_NONE:
-        relay_fail(r, END_UPSTREAM_BAD_ANSWER, "The upstream's answer is not a message.");
+        fail_call(leg, END_UPSTREAM_BAD_ANSWER, "The upstream's answer is not a message.");
         break;
     case CONTENT_ERROR:
         buf_init(&leg->collected, ERROR_BYTES_MAX);
@@ -269,7 +298,7 @@ static void on_data(void *arg, const char *p, size_t n)
 {
     struct leg *leg = arg;
     struct request *r = leg->request;
-    if (r->end != END_NONE || leg->is_done)
+    if (r->end != END_NONE || leg->is_done || leg->is_to_repeat)
         return; /* behind the end of the answer nothing matters */
     struct buf *out;
     if (!leg->has_data)
@@ -283,7 +312,7 @@ static void on_data(void *arg, const char *p, size_t n)
         break;
     case CONTENT_MESSAGE:
         if (!buf_append(&leg->collected, p, n))
-            relay_fail(r, END_UPSTREAM_BAD_ANSWER, "The upstream's answer is too large.");
+            fail_call(leg, END_UPSTREAM_BAD_ANSWER, "The upstream's answer is too large.");
         break;
     case CONTENT_ERROR:
         if (n > leg->collected.max - leg->collected.len)
@@ -299,6 +328,8 @@ static void on_data(void *arg, const char *p, size_t n)
 static void end_with_upstream_error(struct leg *leg)
 {
     struct request *r = leg->request;
+    if (take_earlier(leg))
+        return;
     struct tr_upstream_error e;
     tr_upstream_error(leg->status, buf_str(&leg->collected), r->translated.names, &e);
     r->is_final = e.is_final;
@@ -324,8 +355,14 @@ static void end_translation(struct leg *leg)
                               ? tr_stream_feed_message(leg->stream, buf_str(&leg->collected), out)
                               : tr_stream_end(leg->stream, out);
     deliver(leg, state, out, END_UPSTREAM_DISCONNECTED);
-    if (r->end == END_NONE && !leg->is_done && !is_turn_paused(leg))
-        relay_fail(r, END_UPSTREAM_BAD_ANSWER, "The upstream's answer is not whole.");
+    if (r->end == END_NONE && !leg->is_done && !leg->is_to_repeat && !is_turn_paused(leg))
+        fail_call(leg, END_UPSTREAM_BAD_ANSWER, "The upstream's answer is not whole.");
+}
+
+static void repeat(struct leg *leg)
+{
+    if (!attempt_repeat(leg))
+        fail_call(leg, END_OVERLOADED, end_info(END_OVERLOADED)->message);
 }
 
 static void on_end(void *arg)
@@ -333,13 +370,15 @@ static void on_end(void *arg)
     struct leg *leg = arg;
     struct request *r = leg->request;
     leg->call = NULL;
-    if (r->end == END_NONE && !leg->is_done) {
+    if (r->end == END_NONE && !leg->is_done && !leg->is_to_repeat) {
         if (leg->content != CONTENT_ERROR)
             end_translation(leg);
         else if (!attempt_again(r, leg))
             end_with_upstream_error(leg);
     }
-    if (r->end == END_NONE && is_turn_paused(leg))
+    if (r->end == END_NONE && leg->is_to_repeat)
+        repeat(leg);
+    else if (r->end == END_NONE && is_turn_paused(leg))
         attempt_continue(leg);
     request_drive(r);
 }
@@ -368,11 +407,13 @@ static void on_fail(void *arg, enum upstream_failure why, const char *detail)
     leg->call = NULL;
     if (r->end == END_NONE && is_turn_paused(leg) && why != UPSTREAM_CLOSING) {
         attempt_continue(leg); /* nothing of the answer is missing */
+    } else if (r->end == END_NONE && leg->is_to_repeat && why != UPSTREAM_CLOSING) {
+        repeat(leg); /* the same */
     } else if (r->end == END_NONE && !leg->is_done) {
         if (why != UPSTREAM_CLOSING)
             health_saw_failure(&r->worker->shared->health, loop_now_us(r->worker->loop), why);
         const enum end_reason reason = reason_of(why);
-        relay_fail(r, reason, end_info(reason)->message);
+        fail_call(leg, reason, end_info(reason)->message);
         snprintf(r->detail, sizeof(r->detail), "%s", detail ? detail : "");
     }
     request_drive(r);
@@ -427,6 +468,9 @@ struct tr_usage relay_usage(const struct request *r)
     EACH_LEG(r, leg)
     if (leg->stream)
         sum = usage_sum(&sum, tr_stream_usage(leg->stream));
+    EACH_LEG(r, leg)
+    if (leg->spare)
+        sum = usage_sum(&sum, tr_stream_usage(leg->spare));
     return sum;
 }
 
@@ -446,14 +490,33 @@ bool relay_has_finish(const struct request *r, struct str reason)
     return false;
 }
 
+bool relay_write_unmet(const struct request *r, struct buf *out)
+{
+    if (r->n_done < r->n_legs)
+        return false;
+    EACH_LEG(r, leg)
+    {
+        struct str unmet = tr_stream_unmet(leg->stream);
+        if (unmet.n == 0)
+            continue;
+        if (r->n_legs > 1)
+            buf_printf(out, "choices[%zu] ", (size_t)(leg - r->legs));
+        return buf_append_str(out, unmet);
+    }
+    return false;
+}
+
+static int64_t tokens_of(const struct tr_stream *s)
+{
+    const struct tr_usage *u = tr_stream_usage(s);
+    return u->input + u->cache_write + u->cache_read + u->output;
+}
+
 static int64_t used_tokens(const struct leg *leg)
 {
     const struct request *r = leg->request;
-    int64_t used = 0;
-    if (leg->stream) {
-        const struct tr_usage *u = tr_stream_usage(leg->stream);
-        used = u->input + u->cache_write + u->cache_read + u->output;
-    }
+    const int64_t used =
+        (leg->stream ? tokens_of(leg->stream) : 0) + (leg->spare ? tokens_of(leg->spare) : 0);
     if (used > 0)
         return used;
     /* Nothing was counted. A call that was refused or never arrived cost nothing; one that was

@@ -28,6 +28,8 @@ struct tr_usage relay_usage(const struct request *r);
 struct str relay_model(const struct request *r);
 /* Whether a choice ended so, as the client is told. */
 bool relay_has_finish(const struct request *r, struct str reason);
+/* What a whole answer lacks of what was wanted, for a header; false: nothing. */
+bool relay_write_unmet(const struct request *r, struct buf *out);
 /* What the token bucket is charged. */
 int64_t relay_used_tokens(const struct request *r);
 

@@ -18,6 +18,7 @@
 #include "server/attempt.h"
 #include "server/auth.h"
 #include "server/connection.h"
+#include "server/losses.h"
 #include "server/relay.h"
 #include "server/worker.h"
 
@@ -209,6 +210,8 @@ static enum go step_authenticate(struct request *r)
     enum auth_result result = AUTH_OK;
     if (r->route->needs_key)
         result = auth_check(r->worker->shared->proxy_key, r->sent_head);
+    if (r->worker->shared->memory && r->route->id == ROUTE_CHAT)
+        r->tenant = thinking_memory_tenant(r->worker->shared->memory, auth_key(r->sent_head));
     r->sent_head = NULL; /* the parser forgets it soon */
     switch (result) {
     case AUTH_OK:
@@ -348,17 +351,26 @@ static enum go step_record(struct request *r)
         record.asked_model = r->translated.asked_model;
         record.is_stream = r->translated.is_stream;
         record.choices = r->translated.n_choices;
+        record.recalled = r->translated.recalled;
+        record.unremembered = r->translated.unremembered;
+        record.evicted = (int64_t)r->evicted;
+        record.ignored = r->translated.ignored;
+        record.modified = r->translated.modified;
     }
     const struct tr_usage usage = relay_usage(r);
     record.served_model = relay_model(r);
     record.input_tokens = usage.input + usage.cache_read + usage.cache_write;
     record.output_tokens = usage.output;
-    struct buf *refused = worker_out_buf(r->worker);
+    struct buf *refused = worker_out_buf(r->worker), *learned = worker_head_buf(r->worker);
     tr_amend_write(r->amend, refused);
+    tr_amend_write(r->lessons, learned);
     record.refused = buf_str(refused);
+    record.learned = buf_str(learned);
     record.attempts = r->attempts;
     record.continuations = r->continuations;
+    record.repeats = r->repeats;
     record_log(&record);
+    losses_count(&r->worker->losses, &record);
     relay_free(r);
     loop_defer(r->worker->loop, &r->free_job);
     return GO_ON;

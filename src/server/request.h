@@ -71,14 +71,18 @@ struct request {
     const struct route *route; /* NULL before it is found */
     struct str path, model_name;
     bool is_authenticated, is_body_read;
+    struct siphash_key tenant; /* who asks, where answers are remembered */
     struct buf body;
 
     /* Translated, and within the limits. */
     struct tr_request translated;
     bool has_translated;
-    struct tr_amend amend;  /* what its upstream was found to refuse */
-    unsigned attempts;      /* how often it was sent */
-    unsigned continuations; /* how often the upstream was asked to go on */
+    struct tr_amend amend;   /* what its upstream was found to refuse, */
+    struct tr_amend lessons; /* and by this request */
+    unsigned attempts;       /* how often it was sent */
+    unsigned continuations;  /* how often the upstream was asked to go on */
+    size_t evicted;          /* answers that were forgotten to remember this one */
+    unsigned repeats;        /* answers that were asked for again: not the JSON that was wanted */
     struct admit_ticket ticket;
     int64_t wait_ms; /* a rate limit says when to come back; 0 = none does */
 

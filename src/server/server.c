@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "server/losses.h"
 #include "server/policy.h"
 #include "server/upstream_config.h"
 #include "server/worker.h"
@@ -19,13 +20,17 @@
 #define UPSTREAM_PING_AFTER_MS 30000
 #define UPSTREAM_IDLE_CLOSE_MS 90000
 #define WORKERS_MAX            256
+/* How much longer than it may something is remembered that nobody asks for. */
+#define SWEEP_MS 10000
 
 struct server {
     struct shared shared;
     struct loop *loop; /* the main thread's: signals only */
     struct loop_signal on_term, on_int, on_hup;
+    struct timer sweep_timer;
     struct loop_job *stopped_jobs; /* one for each worker */
     size_t n_running;
+    struct tally losses; /* of all workers, at the end */
     int port;
     int n_signals;
     char bearer[1040]; /* "Bearer " and the longest key that the settings take */
@@ -68,6 +73,31 @@ static bool init_upstream(struct shared *shared, char *why, size_t why_size)
     return u->resolver != NULL;
 }
 
+static bool init_memory(struct server *s, char *why, size_t why_size)
+{
+    const struct config *c = s->shared.config;
+    const struct thinking_memory_limits limits = {
+        .bytes_max = (size_t)c->memory_bytes,
+        .ttl_us = c->memory_ttl_s * 1000000,
+    };
+    if (limits.bytes_max == 0)
+        return true;
+    s->shared.memory = thinking_memory_create(&limits);
+    if (!s->shared.memory) {
+        snprintf(why, why_size, "out of memory");
+        return false;
+    }
+    timer_start(&s->sweep_timer, SWEEP_MS);
+    return true;
+}
+
+static void sweep(void *arg)
+{
+    struct server *s = arg;
+    thinking_memory_sweep(s->shared.memory, loop_now_us(s->loop));
+    timer_start(&s->sweep_timer, SWEEP_MS);
+}
+
 static bool init_shared(struct server *s, const struct server_options *o, char *why,
                         size_t why_size)
 {
@@ -79,7 +109,8 @@ static bool init_shared(struct server *s, const struct server_options *o, char *
     shared->policy = policy_of_config(o->config);
     admit_init(&shared->admit, o->config->requests_per_minute, o->config->tokens_per_minute);
     return certificate_init(&shared->certificate, o->config, why, why_size) &&
-           init_auth(s, why, why_size) && init_upstream(shared, why, why_size);
+           init_auth(s, why, why_size) && init_upstream(shared, why, why_size) &&
+           init_memory(s, why, why_size);
 }
 
 /* Stopping -------------------------------------------------------------------------------- */
@@ -210,7 +241,9 @@ struct server *server_start(const struct server_options *o, char *why, size_t wh
     }
     learned_init(&s->shared.learned);
     s->loop = loop_create();
-    if (!s->loop)
+    if (s->loop)
+        timer_init(&s->sweep_timer, s->loop, sweep, s);
+    else
         snprintf(why, why_size, "cannot make an event loop");
     if (!s->loop || !init_shared(s, o, why, why_size) || !init_workers(s, why, why_size)) {
         server_destroy(s);
@@ -249,8 +282,11 @@ void server_destroy(struct server *s)
         drain_or_end(s);
         loop_run(s->loop);
     }
-    for (size_t i = 0; i < s->shared.n_workers; i++)
+    for (size_t i = 0; i < s->shared.n_workers; i++) {
         worker_join(&s->shared.workers[i]);
+        tally_sum(&s->losses, &s->shared.workers[i].losses);
+    }
+    losses_log(&s->losses);
     for (size_t i = 0; i < s->shared.n_workers; i++)
         worker_done(&s->shared.workers[i]);
     resolver_destroy(s->shared.upstream.resolver);
@@ -261,7 +297,9 @@ void server_destroy(struct server *s)
         loop_signal_remove(&s->on_int);
         loop_signal_remove(&s->on_hup);
     }
+    timer_done(&s->sweep_timer);
     loop_destroy(s->loop);
+    thinking_memory_destroy(s->shared.memory);
     learned_done(&s->shared.learned);
     free(s->shared.workers);
     free(s->stopped_jobs);

@@ -79,13 +79,32 @@ static void test_two(void **state)
     assert_int_equal(check(key, malformed, 2), AUTH_TWO_KEYS);
 }
 
+static struct str sent(const struct h1_header *headers, size_t n)
+{
+    const struct h1_head head = {.headers = headers, .n_headers = n};
+    return auth_key(&head);
+}
+
+static void test_who_asks(void **state)
+{
+    (void)state;
+    struct h1_header both[] = {{STR("Accept"), STR("x")},
+                               {STR("Authorization"), STR("Bearer one")},
+                               {STR("X-Api-Key"), STR("two")}};
+    struct h1_header malformed[] = {{STR("Authorization"), STR("Basic xyz")},
+                                    {STR("X-Api-Key"), STR("two")}};
+    assert_true(str_eq(sent(both, 3), STR("one")));
+    assert_true(str_eq(sent(both + 2, 1), STR("two")));
+    assert_true(str_eq(sent(malformed, 2), STR("two")));
+    assert_int_equal(sent(both, 1).n, 0);
+    assert_int_equal(sent(NULL, 0).n, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open),
-        cmocka_unit_test(test_right),
-        cmocka_unit_test(test_wrong),
-        cmocka_unit_test(test_two),
+        cmocka_unit_test(test_open), cmocka_unit_test(test_right),    cmocka_unit_test(test_wrong),
+        cmocka_unit_test(test_two),  cmocka_unit_test(test_who_asks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

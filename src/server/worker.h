@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "net/listener.h"
 #include "net/loop.h"
+#include "observe/tally.h"
 #include "server/admit.h"
 #include "server/certificate.h"
 #include "server/health.h"
@@ -20,6 +21,7 @@
 #include "server/models_cache.h"
 #include "server/server.h"
 #include "server/succession.h"
+#include "server/thinking_memory.h"
 #include "translate/request.h"
 #include "upstream/upstream.h"
 
@@ -38,6 +40,7 @@ struct shared {
     struct models_cache models;
     struct learned learned;
     struct succession succession;
+    struct thinking_memory *memory; /* NULL: answers are not remembered */
     _Atomic int64_t n_connections;
     _Atomic bool is_draining;
     struct worker *workers;
@@ -55,6 +58,7 @@ struct worker {
     struct list tails;          /* requests that are answered but whose upstream call goes on */
     struct list models_waiters; /* requests that wait for the first list of models */
     struct models_view models;
+    struct tally losses;
     struct buf head, out; /* scratch for answers, used within one callback only */
     char date[32];
     int64_t date_unix_s;

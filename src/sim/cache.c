@@ -182,10 +182,12 @@ void cache_use(struct cache *c, yyjson_val *root, struct str account, const stru
             continue;
         int64_t found = scale(look_up(c, m, now_us), model);
         ret->read = found > ret->read ? found : ret->read;
-        remember(c, m, now_us);
         upto = tokens;
         upto_1h = m->ttl_us == ONE_HOUR ? tokens : upto_1h;
     }
+    for (size_t i = 0; i < w.n_marks; i++) /* behind all look-ups: no mark reads another's write */
+        if (scale(w.marks[i].recent[w.marks[i].n - 1].tokens, model) >= CACHE_TOKENS_MIN)
+            remember(c, &w.marks[i], now_us);
     pthread_mutex_unlock(&c->lock);
     ret->write = upto > ret->read ? upto - ret->read : 0;
     ret->write_1h = upto_1h > ret->read ? upto_1h - ret->read : 0;

@@ -39,7 +39,9 @@ static const struct entry entries[] = {
     {"json", KIND_FLAG, AT(json), 0, NULL},
     {"blocks", KIND_BLOCKS, AT(blocks), 0, NULL},
     {"think", KIND_CHOICE, AT(think), 0, "unset none signature omitted text"},
+    {"citation", KIND_CHOICE, AT(citation), 0, "web chars pages blocks result"},
     {"unknown", KIND_FLAG, AT(unknown), 0, NULL},
+    {"then", KIND_TEXT, AT(then), 0, NULL},
     {"tool", KIND_TEXT, AT(tool), 0, NULL},
     {"args", KIND_TEXT, AT(args), 0, NULL},
     {"calls", KIND_COUNT, AT(calls), DIRECTIVE_BLOCKS_MAX, NULL},
@@ -86,8 +88,6 @@ static const struct entry entries[] = {
     {"no_rate_limits", KIND_FLAG, AT(no_rate_limits), 0, NULL},
     {"no_request_id", KIND_FLAG, AT(no_request_id), 0, NULL},
 };
-
-static const char block_names[] = "text empty think redacted search result tool cited unknown";
 
 size_t directives_count(void)
 {
@@ -162,10 +162,10 @@ static bool parse_blocks(struct directives *d, struct str s)
     if (str_eq(s, STR("none")))
         return true;
     for (struct str part; str_split(&s, ',', &part);) {
-        int i = choice_index(block_names, part);
-        if (i < 0 || d->n_blocks == DIRECTIVE_BLOCKS_MAX)
+        enum block_kind kind = block_find(part);
+        if (kind == BLOCK_KINDS || d->n_blocks == DIRECTIVE_BLOCKS_MAX)
             return false;
-        d->blocks[d->n_blocks++] = (enum block_kind)i;
+        d->blocks[d->n_blocks++] = kind;
     }
     return true;
 }

@@ -15,6 +15,7 @@
 
 #include "base/arena.h"
 #include "base/str.h"
+#include "sim/block.h"
 #include "sim/sim_error.h"
 
 #define DIRECTIVE_BLOCKS_MAX 64
@@ -27,18 +28,9 @@ enum directive_place {
     PLACE_START = -1, /* behind the head, before the first event */
 };
 
-enum block_kind {
-    BLOCK_TEXT,
-    BLOCK_EMPTY, /* a text block without deltas */
-    BLOCK_THINK,
-    BLOCK_REDACTED,
-    BLOCK_SEARCH, /* server_tool_use */
-    BLOCK_RESULT, /* web_search_tool_result */
-    BLOCK_TOOL,
-    BLOCK_CITED,   /* a text block with a citation */
-    BLOCK_UNKNOWN, /* of a type that nobody knows yet */
-};
 enum think_display { THINK_UNSET, THINK_NONE, THINK_SIGNATURE, THINK_OMITTED, THINK_TEXT };
+/* What a citation points at. */
+enum citation { CITES_WEB, CITES_CHARS, CITES_PAGES, CITES_BLOCKS, CITES_RESULT };
 enum line_end { EOL_LF, EOL_CRLF, EOL_CR };
 enum error_body { BODY_JSON, BODY_HTML, BODY_EMPTY, BODY_GARBAGE };
 enum usage_form { USAGE_FULL, USAGE_SHORT };
@@ -52,7 +44,9 @@ struct directives {
     size_t n_blocks;
     bool has_blocks;
     enum think_display think;
+    enum citation citation;
     struct str tool, args;
+    struct str then;     /* directives for the same request, when it comes again; .p NULL = these */
     int64_t calls, loop; /* loop: -1 = not said */
     /* The end. */
     struct str stop, sequence, category, explanation;

@@ -50,28 +50,19 @@ static bool block_has_signature(const struct script_block *block)
  * thinking_delta of an omitted text. */
 static int64_t count_leading(const struct script_block *block)
 {
-    switch (block->kind) {
-    case BLOCK_TOOL:
-    case BLOCK_SEARCH:
-    case BLOCK_CITED:
-    case BLOCK_UNKNOWN:
+    if (block->kind == BLOCK_CITED || block->kind == BLOCK_UNKNOWN ||
+        block->kind == BLOCK_COMPACTION)
         return 1;
-    case BLOCK_THINK:
+    if (block->kind == BLOCK_THINK)
         return block->display == THINK_OMITTED;
-    case BLOCK_TEXT:
-    case BLOCK_EMPTY:
-    case BLOCK_REDACTED:
-    case BLOCK_RESULT:
-        return 0;
-    }
-    return 0;
+    return block_form(block->kind)->shape == BLOCK_IS_CALL;
 }
 
 /* Whether the text comes in deltas; else it is whole in content_block_start. */
 static bool has_pieces(const struct script_block *block)
 {
-    return block->kind == BLOCK_TEXT || block->kind == BLOCK_CITED || block->kind == BLOCK_THINK ||
-           block->kind == BLOCK_TOOL || block->kind == BLOCK_SEARCH;
+    enum block_shape shape = block_form(block->kind)->shape;
+    return shape == BLOCK_IS_TEXT || shape == BLOCK_IS_THINKING || shape == BLOCK_IS_CALL;
 }
 
 static bool has_more_deltas(const struct event_cursor *c, const struct script_block *block)
@@ -159,6 +150,10 @@ static void write_leading(const struct script_block *block, struct buf *b)
         append_lit(b, "{\"type\":\"thinking_delta\",\"thinking\":\"\"}");
     } else if (block->kind == BLOCK_UNKNOWN) {
         append_lit(b, "{\"type\":\"future_delta\",\"text\":\"not an answer\"}");
+    } else if (block->kind == BLOCK_COMPACTION) {
+        append_lit(b, "{\"type\":\"compaction_delta\",");
+        buf_append_z(b, block_form(block->kind)->body);
+        append_lit(b, "}");
     } else {
         append_lit(b, "{\"type\":\"input_json_delta\",\"partial_json\":\"\"}");
     }
@@ -185,7 +180,7 @@ static void write_piece(struct event_cursor *c, const struct script *s,
     size_t n = script_piece(s, block, c->offset);
     if (block->kind == BLOCK_THINK)
         append_lit(b, "{\"type\":\"thinking_delta\",\"thinking\":");
-    else if (block->kind == BLOCK_TOOL || block->kind == BLOCK_SEARCH)
+    else if (block_form(block->kind)->shape == BLOCK_IS_CALL)
         append_lit(b, "{\"type\":\"input_json_delta\",\"partial_json\":");
     else
         append_lit(b, "{\"type\":\"text_delta\",\"text\":");

@@ -14,12 +14,34 @@ static void write_nullable(struct buf *b, struct str s)
         buf_append_z(b, "null");
 }
 
+/* What stands around the cited text. */
+static const struct {
+    const char *type, *rest;
+} citations[] = {
+    [CITES_WEB] = {"web_search_result_location",
+                   "\"url\":\"https://example.com/\",\"title\":\"An example\",\"encrypted_index\":"
+                   "\"Eo8BCioIARgBIiQ3YTAwMjY1Mg==\""},
+    [CITES_CHARS] =
+        {"char_location",
+         "\"document_index\":0,\"document_title\":\"A document\",\"start_char_index\":0,"
+         "\"end_char_index\":9,\"file_id\":null"},
+    [CITES_PAGES] = {"page_location",
+                     "\"document_index\":0,\"document_title\":null,\"start_page_number\":1,"
+                     "\"end_page_number\":2,\"file_id\":null"},
+    [CITES_BLOCKS] = {"content_block_location",
+                      "\"document_index\":0,\"document_title\":\"A document\","
+                      "\"start_block_index\":0,\"end_block_index\":1,\"file_id\":null"},
+    [CITES_RESULT] =
+        {"search_result_location",
+         "\"search_result_index\":0,\"source\":\"https://example.com/found\",\"title\":"
+         "\"Found\",\"start_block_index\":0,\"end_block_index\":1"},
+};
+
 void message_write_citation(struct buf *b, const struct script_block *block)
 {
-    buf_append_z(b, "{\"type\":\"web_search_result_location\",\"cited_text\":");
+    buf_printf(b, "{\"type\":\"%s\",\"cited_text\":", citations[block->citation].type);
     json_write_string(b, utf8_cut(block->text, 150));
-    buf_append_z(b, ",\"url\":\"https://example.com/\",\"title\":\"An example\","
-                    "\"encrypted_index\":\"Eo8BCioIARgBIiQ3YTAwMjY1Mg==\"}");
+    buf_printf(b, ",%s}", citations[block->citation].rest);
 }
 
 static void write_text(struct buf *b, const struct script_block *block, bool is_start)
@@ -54,47 +76,56 @@ static bool is_whole_json(struct str s)
     return doc != NULL;
 }
 
-static void write_tool(struct buf *b, const struct script_block *block, bool is_start)
+static void write_call(struct buf *b, const struct script_block *block, bool is_start)
 {
-    bool is_client = block->kind == BLOCK_TOOL;
-    buf_printf(b, "{\"type\":\"%s\",\"id\":", is_client ? "tool_use" : "server_tool_use");
+    const struct block_form *form = block_form(block->kind);
+    buf_printf(b, "{\"type\":\"%s\",\"id\":", form->type);
     json_write_string(b, block->id);
     buf_append_z(b, ",\"name\":");
     json_write_string(b, block->name);
     buf_append_z(b, ",\"input\":");
     buf_append_str(b, !is_start && is_whole_json(block->text) ? block->text : STR("{}"));
-    buf_append_z(b, is_client ? ",\"caller\":{\"type\":\"direct\"}}" : "}");
+    if (block->caller.p)
+        buf_printf(b, ",\"caller\":{\"type\":\"code_execution_20250825\",\"tool_id\":\"%.*s\"}",
+                   STR_ARG(block->caller));
+    else
+        buf_append_z(b, form->more ? form->more : ",\"caller\":{\"type\":\"direct\"}");
+    buf_append_char(b, '}');
+}
+
+static void write_result(struct buf *b, const struct script_block *block)
+{
+    const struct block_form *form = block_form(block->kind);
+    buf_printf(b, "{\"type\":\"%s\",\"tool_use_id\":", form->type);
+    json_write_string(b, block->id);
+    buf_printf(b, ",\"content\":%s%s}", form->body, form->more ? form->more : "");
+}
+
+static void write_whole(struct buf *b, const struct script_block *block, bool is_start)
+{
+    const struct block_form *form = block_form(block->kind);
+    bool comes_later = is_start && block->kind == BLOCK_COMPACTION; /* in its delta */
+    buf_printf(b, "{\"type\":\"%s\",%s}", form->type,
+               comes_later ? "\"content\":null,\"encrypted_content\":null" : form->body);
 }
 
 static void write_block(struct buf *b, const struct script_block *block, bool is_start)
 {
-    switch (block->kind) {
-    case BLOCK_TEXT:
-    case BLOCK_EMPTY:
-    case BLOCK_CITED:
+    switch (block_form(block->kind)->shape) {
+    case BLOCK_IS_TEXT:
         write_text(b, block, is_start);
         return;
-    case BLOCK_THINK:
+    case BLOCK_IS_THINKING:
         write_thinking(b, block, is_start);
         return;
-    case BLOCK_TOOL:
-    case BLOCK_SEARCH:
-        write_tool(b, block, is_start);
+    case BLOCK_IS_CALL:
+        write_call(b, block, is_start);
         return;
-    case BLOCK_REDACTED:
-        buf_append_z(b, "{\"type\":\"redacted_thinking\",\"data\":");
-        json_write_string(b, block->text);
-        buf_append_char(b, '}');
+    case BLOCK_IS_RESULT:
+        write_result(b, block);
         return;
-    case BLOCK_RESULT:
-        buf_append_z(b, "{\"type\":\"web_search_tool_result\",\"tool_use_id\":");
-        json_write_string(b, block->id);
-        buf_append_z(b, ",\"content\":");
-        buf_append_str(b, block->text);
-        buf_append_char(b, '}');
-        return;
-    case BLOCK_UNKNOWN:
-        buf_append_z(b, "{\"type\":\"future_block\",\"text\":\"not an answer\"}");
+    case BLOCK_IS_WHOLE:
+        write_whole(b, block, is_start);
         return;
     }
 }
@@ -148,10 +179,11 @@ static void write_input(struct buf *b, const struct script_usage *u, int64_t inp
 
 static void write_searches(struct buf *b, const struct script_usage *u)
 {
-    if (u->searches)
+    if (u->searches || u->fetches)
         buf_printf(b,
-                   ",\"server_tool_use\":{\"web_search_requests\":%lld,\"web_fetch_requests\":0}",
-                   (long long)u->searches);
+                   ",\"server_tool_use\":{\"web_search_requests\":%lld,"
+                   "\"web_fetch_requests\":%lld}",
+                   (long long)u->searches, (long long)u->fetches);
 }
 
 static void write_details(struct buf *b, const struct script_usage *u)
@@ -159,9 +191,35 @@ static void write_details(struct buf *b, const struct script_usage *u)
     buf_printf(b, ",\"output_tokens_details\":{\"thinking_tokens\":%lld}", (long long)u->thinking);
 }
 
-/* As a message carries it. At the start the output is what the first token cost. */
-static void write_usage(struct buf *b, const struct script_usage *u, bool is_start)
+/* A compaction is a request of its own: top-level counts are those of the answer alone. */
+static void write_iterations(struct buf *b, const struct script *s)
 {
+    if (!s->was_compacted)
+        return;
+    buf_append_z(b, ",\"iterations\":[{\"type\":\"compaction\",\"input_tokens\":1000,"
+                    "\"output_tokens\":50,\"cache_creation_input_tokens\":0,"
+                    "\"cache_read_input_tokens\":0,\"cache_creation\":null},"
+                    "{\"type\":\"message\",\"model\":null,\"cache_creation\":null,");
+    write_input(b, &s->usage, s->usage.delta_input);
+    buf_printf(b, ",\"output_tokens\":%lld}]", (long long)s->usage.output);
+}
+
+/* Where code ran; what it left there is kept until then. */
+static void write_container(struct buf *b, const struct script *s)
+{
+    if (s->container.p)
+        buf_printf(b,
+                   "\"container\":{\"id\":\"%.*s\",\"expires_at\":\"2099-01-01T00:00:00Z\","
+                   "\"skills\":null},",
+                   STR_ARG(s->container));
+    else
+        buf_append_z(b, "\"container\":null,");
+}
+
+/* As a message carries it. At the start the output is what the first token cost. */
+static void write_usage(struct buf *b, const struct script *s, bool is_start)
+{
+    const struct script_usage *u = &s->usage;
     buf_append_z(b, "\"usage\":{");
     write_input(b, u, is_start ? u->input : u->delta_input);
     buf_printf(b,
@@ -172,6 +230,7 @@ static void write_usage(struct buf *b, const struct script_usage *u, bool is_sta
     if (!is_start) {
         write_details(b, u);
         write_searches(b, u);
+        write_iterations(b, s);
     }
     buf_append_z(b, ",\"service_tier\":\"standard\",\"inference_geo\":\"global\"}");
 }
@@ -190,9 +249,10 @@ void message_write(struct buf *b, const struct script *s)
     write_head(b, s);
     write_content(b, s);
     buf_append_char(b, ',');
+    write_container(b, s);
     write_stop(b, s);
     buf_append_char(b, ',');
-    write_usage(b, &s->usage, false);
+    write_usage(b, s, false);
     buf_append_char(b, '}');
 }
 
@@ -203,8 +263,10 @@ void message_write_start(struct buf *b, const struct script *s)
         return;
     }
     write_head(b, s);
-    buf_append_z(b, "[],\"stop_reason\":null,\"stop_sequence\":null,\"stop_details\":null,");
-    write_usage(b, &s->usage, true);
+    buf_append_z(
+        b,
+        "[],\"container\":null,\"stop_reason\":null,\"stop_sequence\":null,\"stop_details\":null,");
+    write_usage(b, s, true);
     buf_append_char(b, '}');
 }
 
@@ -212,6 +274,7 @@ void message_write_end(struct buf *b, const struct script *s)
 {
     const struct script_usage *u = &s->usage;
     buf_append_z(b, ",\"delta\":{");
+    write_container(b, s);
     write_stop(b, s);
     buf_append_z(b, "},\"usage\":{");
     if (s->d->usage == USAGE_FULL) {
@@ -222,6 +285,7 @@ void message_write_end(struct buf *b, const struct script *s)
     if (s->d->usage == USAGE_FULL) {
         write_details(b, u);
         write_searches(b, u);
+        write_iterations(b, s);
     }
     buf_append_char(b, '}');
 }

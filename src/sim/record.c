@@ -130,6 +130,17 @@ uint64_t record_begin(struct record *r, const struct exchange_request *q, uint64
     return number;
 }
 
+bool record_has_seen(struct record *r, const struct exchange_request *q)
+{
+    struct str body = utf8_cut(q->body, RECORD_BODY_BYTES);
+    size_t n = 0;
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < RECORD_REQUESTS; i++)
+        n += r->ring[i].number != 0 && str_eq(buf_str(&r->ring[i].body), body);
+    pthread_mutex_unlock(&r->lock);
+    return n > 1; /* itself is among them */
+}
+
 static struct entry *find(struct record *r, uint64_t number)
 {
     struct entry *e = &r->ring[number % RECORD_REQUESTS];

@@ -28,6 +28,8 @@ struct record *record_create(void);
 void record_destroy(struct record *r);
 /* Returns the request's number, for the calls below. */
 uint64_t record_begin(struct record *r, const struct exchange_request *q, uint64_t connection);
+/* Whether one of the kept requests in front of this one had the same body. */
+bool record_has_seen(struct record *r, const struct exchange_request *q);
 /* The status that was sent. */
 void record_status(struct record *r, uint64_t number, int status);
 void record_end(struct record *r, uint64_t number, enum record_end how, int64_t n_deltas);

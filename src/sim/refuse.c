@@ -123,6 +123,25 @@ static bool refuse_binding(struct check *c)
                   "bound to a different conversation.");
 }
 
+static bool refuse_no_tools(struct check *c)
+{
+    yyjson_val *message, *block;
+    size_t i, max, k, n;
+    if (yyjson_arr_size(yyjson_obj_get(c->root, "tools")) > 0)
+        return true;
+    yyjson_arr_foreach(yyjson_obj_get(c->root, "messages"), i, max, message)
+    {
+        yyjson_arr_foreach(yyjson_obj_get(message, "content"), k, n, block)
+        {
+            struct str type = json_str(json_get(block, "type"));
+            if (str_eq(type, STR("tool_use")) || str_eq(type, STR("tool_result")))
+                return bad(c, "Requests which include `tool_use` or `tool_result` blocks must "
+                              "define tools.");
+        }
+    }
+    return true;
+}
+
 bool refuse_check(struct check *c, struct str names)
 {
     static const struct {
@@ -135,6 +154,7 @@ bool refuse_check(struct check *c, struct str names)
         {"effort", refuse_effort},           {"thinking", refuse_thinking},
         {"schema", refuse_schema},           {"version", refuse_version},
         {"binding", refuse_binding},         {"sampling_fields", refuse_sampling_fields},
+        {"no_tools", refuse_no_tools},
     };
     struct str name;
     while (str_split(&names, ',', &name)) {

@@ -173,12 +173,23 @@ static struct str account(const struct routing *r)
     return str_trim((struct str){bearer.p + 7, bearer.n - 7});
 }
 
+/* The same request again may be asked to be answered in another way. */
+static bool take_then(struct routing *r)
+{
+    struct directives *d = &r->ret->d;
+    struct str then = d->then;
+    if (!then.p || !record_has_seen(r->sim->record, r->q))
+        return true;
+    directives_init(d);
+    return directives_parse(d, then, r->arena, &r->err);
+}
+
 static bool build_answer(struct routing *r, struct check *c, yyjson_val *root)
 {
     struct routed *ret = r->ret;
     struct prompt prompt;
     if (!prompt_read(&prompt, root, c->model->cls->token_percent, r->arena, &ret->d, &r->err) ||
-        !refuse_check(c, ret->d.refuse))
+        !take_then(r) || !refuse_check(c, ret->d.refuse))
         return false;
     if (c->is_count) {
         buf_printf(&ret->body, "{\"input_tokens\":%lld}", (long long)prompt.input_tokens);
@@ -219,8 +230,7 @@ static bool serve_messages(struct routing *r, bool is_count)
         .arena = r->arena,
         .err = &r->err,
         .is_2026 = r->is_2026,
-        .has_beta = beta.n > 0,
-        .has_binding_beta = str_find(beta, STR("thinking-binding-controls-")) >= 0,
+        .beta = beta,
         .is_old_account = str_starts(account(r), STR(OLD_ACCOUNT)),
         .is_count = is_count,
     };

@@ -72,12 +72,6 @@ static enum think_display decide_thinking(const struct builder *b)
     return b->model->cls->shows_thinking ? THINK_TEXT : THINK_OMITTED;
 }
 
-/* Whether the API runs the tool itself: not a call that the client answers. */
-static bool is_search(yyjson_val *tool)
-{
-    return str_starts(json_str(json_get(tool, "type")), STR("web_search_"));
-}
-
 static bool is_client_tool(yyjson_val *tool)
 {
     struct str type = json_str(json_get(tool, "type"));
@@ -159,29 +153,80 @@ static struct str decide_tool(const struct builder *b)
     return named.p || !str_eq(type, STR("any")) ? named : nth_tool(tools, 0);
 }
 
-/* A search that the prompt asks for, or that the request forces: its blocks and its answer. */
-static bool decide_search(const struct builder *b)
+static yyjson_val *find_tool(yyjson_val *root, struct str name)
+{
+    yyjson_val *tool;
+    yyjson_arr_iter it = yyjson_arr_iter_with(json_get(root, "tools"));
+    while ((tool = yyjson_arr_iter_next(&it)))
+        if (str_eq(json_str(json_get(tool, "name")), name))
+            return tool;
+    return NULL;
+}
+
+/* The call of a server's tool that the prompt asks for, or that the request forces. */
+static enum block_kind decide_server_call(const struct builder *b)
 {
     yyjson_val *choice = json_get(b->root, "tool_choice"), *tool;
     yyjson_arr_iter it = yyjson_arr_iter_with(json_get(b->root, "tools"));
-    while ((tool = yyjson_arr_iter_next(&it)))
-        if (is_search(tool))
-            break;
-    if (!tool || str_eq(json_str(json_get(choice, "type")), STR("none")) || b->d->stop.p)
-        return false;
-    struct str name = json_str(json_get(tool, "name"));
-    return names_it(b->p->user, name) || str_find(b->p->user, STR("earch")) >= 0 ||
-           str_eq(json_str(json_get(choice, "name")), name);
+    if (str_eq(json_str(json_get(choice, "type")), STR("none")) || b->d->stop.p)
+        return BLOCK_KINDS;
+    while ((tool = yyjson_arr_iter_next(&it))) {
+        struct str name = json_str(json_get(tool, "name"));
+        enum block_kind call = is_client_tool(tool) ? BLOCK_KINDS : block_call_of(name);
+        if (call != BLOCK_KINDS &&
+            (names_it(b->p->user, name) || str_eq(json_str(json_get(choice, "name")), name) ||
+             (call == BLOCK_SEARCH && str_find(b->p->user, STR("earch")) >= 0)))
+            return call;
+    }
+    return BLOCK_KINDS;
 }
 
-/* The id of the search that a paused turn ended in; .p NULL when this is no resumed turn. */
-static struct str paused_search(yyjson_val *root)
+static bool has_result(yyjson_val *content, struct str id)
 {
-    yyjson_val *last = yyjson_arr_get_last(json_get(root, "messages"));
-    yyjson_val *block = yyjson_arr_get_last(json_get(last, "content"));
-    if (!str_eq(json_str(json_get(block, "type")), STR("server_tool_use")))
-        return (struct str){0};
-    return json_str(json_get(block, "id"));
+    size_t i, max;
+    yyjson_val *block;
+    yyjson_arr_foreach(content, i, max, block)
+    {
+        if (str_eq(json_str(json_get(block, "tool_use_id")), id))
+            return true;
+    }
+    return false;
+}
+
+/*
+ * The call of a server's tool that waits for its result: the turn paused there, or its code waits
+ * for tools that the client has answered now. NULL when this is no such turn.
+ */
+static yyjson_val *waiting_call(yyjson_val *root)
+{
+    yyjson_val *messages = json_get(root, "messages"), *block, *found = NULL;
+    yyjson_val *last = yyjson_arr_get_last(messages);
+    yyjson_val *first = yyjson_arr_get_first(json_get(last, "content"));
+    size_t i, max, n = yyjson_arr_size(messages);
+    if (n > 1 && str_eq(json_str(json_get(first, "type")), STR("tool_result")))
+        last = yyjson_arr_get(messages, n - 2);
+    if (!str_eq(json_str(json_get(last, "role")), STR("assistant")))
+        return NULL;
+    yyjson_arr_foreach(json_get(last, "content"), i, max, block)
+    {
+        if (str_eq(json_str(json_get(block, "type")), STR("server_tool_use")) &&
+            !has_result(json_get(last, "content"), json_str(json_get(block, "id"))))
+            found = block;
+    }
+    return found;
+}
+
+/* Whether only code may call this tool. */
+static bool is_for_code(const struct builder *b, struct str name)
+{
+    size_t i, max;
+    yyjson_val *caller, *callers = json_get(find_tool(b->root, name), "allowed_callers");
+    yyjson_arr_foreach(callers, i, max, caller)
+    {
+        if (str_eq(json_str(caller), STR("direct")))
+            return false;
+    }
+    return yyjson_arr_size(callers) > 0;
 }
 
 /* Whether the turn is to pause here. */
@@ -199,26 +244,31 @@ static bool must_pause(const struct builder *b)
     return n_searches < b->d->pauses;
 }
 
-static void default_blocks(struct builder *b, struct str tool, bool is_resumed)
+static void push(struct directives *d, enum block_kind kind)
+{
+    if (kind != BLOCK_KINDS)
+        d->blocks[d->n_blocks++] = kind;
+}
+
+static void default_blocks(struct builder *b, struct str tool, yyjson_val *waiting)
 {
     struct directives *d = b->d;
     d->n_blocks = 0;
-    if (is_resumed)
-        d->blocks[d->n_blocks++] = BLOCK_RESULT;
-    if (decide_thinking(b) != THINK_NONE)
-        d->blocks[d->n_blocks++] = BLOCK_THINK;
+    push(d, waiting ? block_result_of(json_str(json_get(waiting, "name"))) : BLOCK_KINDS);
+    push(d, decide_thinking(b) != THINK_NONE ? BLOCK_THINK : BLOCK_KINDS);
     if (tool.p) {
-        d->blocks[d->n_blocks++] = BLOCK_TOOL;
+        push(d, is_for_code(b, tool) ? BLOCK_CODE : BLOCK_KINDS);
+        push(d, BLOCK_TOOL);
         return;
     }
-    if (decide_search(b) && !is_resumed) {
-        d->blocks[d->n_blocks++] = BLOCK_SEARCH;
-        d->blocks[d->n_blocks++] = BLOCK_RESULT;
-        d->blocks[d->n_blocks++] = BLOCK_CITED;
+    enum block_kind call = waiting ? BLOCK_KINDS : decide_server_call(b);
+    if (call != BLOCK_KINDS) {
+        push(d, call);
+        push(d, block_result_of(str_of(block_form(call)->tool)));
+        push(d, call == BLOCK_SEARCH ? BLOCK_CITED : BLOCK_KINDS);
     }
-    d->blocks[d->n_blocks++] = BLOCK_TEXT;
-    if (must_pause(b))
-        d->blocks[d->n_blocks++] = BLOCK_SEARCH;
+    push(d, BLOCK_TEXT);
+    push(d, must_pause(b) ? BLOCK_SEARCH : BLOCK_KINDS);
 }
 
 /* --- what is in them -------------------------------------------------------------------------- */
@@ -232,16 +282,6 @@ static struct str thinking_text(const struct builder *b, enum think_display disp
         return arena_printf(b->arena, "Result %zu is here. What follows from it?", b->p->n_results);
     return arena_printf(b->arena, "The user wrote: \"%.*s\". A short and direct answer will do.",
                         STR_ARG(about));
-}
-
-static yyjson_val *find_tool(yyjson_val *root, struct str name)
-{
-    yyjson_val *tool;
-    yyjson_arr_iter it = yyjson_arr_iter_with(json_get(root, "tools"));
-    while ((tool = yyjson_arr_iter_next(&it)))
-        if (str_eq(json_str(json_get(tool, "name")), name))
-            return tool;
-    return NULL;
 }
 
 static struct str tool_input(const struct builder *b, struct str name)
@@ -260,9 +300,11 @@ static struct str tool_input(const struct builder *b, struct str name)
     return s;
 }
 
-static struct str search_input(const struct builder *b)
+static struct str server_input(const struct builder *b, const struct block_form *form)
 {
     struct buf json;
+    if (form->input)
+        return str_of(form->input);
     buf_init(&json, 4096);
     buf_append_z(&json, "{\"query\": ");
     json_write_string(&json, utf8_cut(b->p->user, 100));
@@ -272,12 +314,7 @@ static struct str search_input(const struct builder *b)
     return s;
 }
 
-static const char search_result[] =
-    "[{\"type\":\"web_search_result\",\"title\":\"An example\",\"url\":\"https://example.com/\","
-    "\"encrypted_content\":\"EqgfCioIARgBIiQ3YTAwMjY1Mi1mZjM5LTQ1NGUtODgxNC1kNjNjNTk1ZWI3Y\","
-    "\"page_age\":null}]";
-
-static bool add_tools(struct builder *b, struct str names)
+static bool add_tools(struct builder *b, struct str names, struct str caller)
 {
     struct script *s = b->s;
     if (!names.n)
@@ -290,6 +327,7 @@ static bool add_tools(struct builder *b, struct str names)
                 .text = tool_input(b, name),
                 .id = make_id(b->arena, "toolu_"),
                 .name = arena_strdup(b->arena, name),
+                .caller = caller,
             };
         }
     }
@@ -318,52 +356,73 @@ static struct str take_share(struct str *rest, size_t left)
     return share;
 }
 
-static bool fill_blocks(struct builder *b, struct str answer, struct str tool)
+static struct script_block make_call(struct builder *b, enum block_kind kind)
+{
+    const struct block_form *form = block_form(kind);
+    b->s->usage.searches += kind == BLOCK_SEARCH;
+    b->s->usage.fetches += kind == BLOCK_FETCH;
+    bool is_code = kind == BLOCK_CODE || kind == BLOCK_BASH || kind == BLOCK_EDIT;
+    if (is_code && !b->s->container.p)
+        b->s->container = make_id(b->arena, "container_");
+    return (struct script_block){
+        .kind = kind,
+        .id = make_id(b->arena, kind == BLOCK_MCP ? "mcptoolu_" : "srvtoolu_"),
+        .name = str_of(form->tool),
+        .text = server_input(b, form)};
+}
+
+static struct script_block make_thinking(const struct builder *b)
+{
+    enum think_display display = decide_thinking(b);
+    if (display == THINK_NONE)
+        display = THINK_OMITTED;
+    return (struct script_block){
+        .kind = BLOCK_THINK, .display = display, .text = thinking_text(b, display)};
+}
+
+static bool fill_blocks(struct builder *b, struct str answer, struct str tool, yyjson_val *waiting)
 {
     struct script *s = b->s;
     size_t n_texts = 0;
-    struct str search_id = paused_search(b->root);
-    search_id = search_id.p ? arena_strdup(b->arena, search_id) : make_id(b->arena, "srvtoolu_");
+    struct str call = arena_strdup(b->arena, json_str(json_get(waiting, "id"))), code = {0};
     for (size_t i = 0; i < s->d->n_blocks; i++)
         n_texts += s->d->blocks[i] == BLOCK_TEXT || s->d->blocks[i] == BLOCK_CITED;
     for (size_t i = 0; i < s->d->n_blocks; i++) {
-        struct script_block block = {.kind = s->d->blocks[i]};
-        switch (block.kind) {
-        case BLOCK_TEXT:
-        case BLOCK_CITED:
-            block.text = take_share(&answer, n_texts--);
-            break;
-        case BLOCK_THINK:
-            block.display = decide_thinking(b);
-            if (block.display == THINK_NONE)
-                block.display = THINK_OMITTED;
-            block.text = thinking_text(b, block.display);
-            break;
-        case BLOCK_REDACTED:
-            block.text = STR("EmwKAhgBEgy3va3pzix/LafPsn4aDFIT2Xlxh0L5L8rLVyIwxtE3rAFBa8cr3qpP");
-            break;
-        case BLOCK_SEARCH:
-            search_id = make_id(b->arena, "srvtoolu_");
-            block.id = search_id;
-            block.name = STR("web_search");
-            block.text = search_input(b);
-            s->usage.searches++;
-            break;
-        case BLOCK_RESULT:
-            block.id = search_id;
-            block.text = str_of(search_result);
-            break;
-        case BLOCK_TOOL:
-            if (!add_tools(b, tool))
+        enum block_kind kind = s->d->blocks[i];
+        struct script_block block = {.kind = kind, .citation = s->d->citation};
+        enum block_shape shape = block_form(kind)->shape;
+        if (kind == BLOCK_TOOL) {
+            if (!add_tools(b, tool, code))
                 return false;
             continue;
-        case BLOCK_EMPTY:
-        case BLOCK_UNKNOWN:
-            break;
         }
+        if (kind == BLOCK_TEXT || kind == BLOCK_CITED)
+            block.text = take_share(&answer, n_texts--);
+        if (shape == BLOCK_IS_THINKING)
+            block = make_thinking(b);
+        if (shape == BLOCK_IS_CALL) {
+            block = make_call(b, kind);
+            call = block.id;
+        }
+        if (shape == BLOCK_IS_RESULT)
+            block.id = call.n ? call : make_id(b->arena, "srvtoolu_");
+        if (kind == BLOCK_CODE ||
+            kind == BLOCK_OUTPUT) /* tools in between are called by the code */
+            code = kind == BLOCK_CODE ? block.id : (struct str){0};
+        s->was_compacted |= kind == BLOCK_COMPACTION;
         s->blocks[s->n_blocks++] = block;
     }
     return true;
+}
+
+/* Whether a call is for the client: not one whose code went on with its answer already. */
+static bool is_open_call(const struct script *s, size_t at)
+{
+    const struct script_block *call = &s->blocks[at];
+    for (size_t i = at + 1; i < s->n_blocks && call->caller.p; i++)
+        if (s->blocks[i].kind == BLOCK_OUTPUT && str_eq(s->blocks[i].id, call->caller))
+            return false;
+    return call->kind == BLOCK_TOOL;
 }
 
 /* --- how it ends ------------------------------------------------------------------------------ */
@@ -418,7 +477,7 @@ static void apply_max_tokens(struct builder *b)
     for (size_t i = 0; i < s->n_blocks; i++) {
         struct script_block *block = &s->blocks[i];
         bool is_thinking = block->kind == BLOCK_THINK || block->kind == BLOCK_REDACTED;
-        bool is_given = block->kind == BLOCK_RESULT; /* by the server, not by the model */
+        bool is_given = block_form(block->kind)->shape == BLOCK_IS_RESULT; /* by the server */
         int64_t n = is_thinking ? thinking_tokens(b) : is_given ? 0 : token_count(block->text);
         if (used + n > max) {
             if (!is_thinking)
@@ -484,13 +543,13 @@ bool script_build(struct script *s, const struct prompt *p, struct directives *d
     *s = (struct script){.d = d, .model = str_of(model->id), .stop_reason = STR("end_turn")};
     s->id = make_id(a, "msg_");
     s->seed = hash(s->id) | 1;
-    bool is_resumed = paused_search(root).p != NULL;
+    yyjson_val *waiting = waiting_call(root);
     struct str tool = decide_tool(&b);
     yyjson_val *forced = find_tool(root, tool);
-    if (!d->tool.p && forced && !is_client_tool(forced) && is_search(forced))
+    if (!d->tool.p && forced && !is_client_tool(forced) && block_call_of(tool) != BLOCK_KINDS)
         tool = (struct str){0};
     if (!d->has_blocks)
-        default_blocks(&b, tool, is_resumed);
+        default_blocks(&b, tool, waiting);
     size_t n_blocks = count_blocks(d, tool);
     if (n_blocks > BLOCKS_MAX)
         return sim_error_bad(err, a, "sim: too many blocks");
@@ -502,10 +561,10 @@ bool script_build(struct script *s, const struct prompt *p, struct directives *d
     if (!s->blocks || !s->id.p || !answer.p)
         return sim_error_set(err, a, 500, "Internal server error");
     apply_stop_sequences(&b, &answer);
-    if (!fill_blocks(&b, answer, tool))
+    if (!fill_blocks(&b, answer, tool, waiting))
         return false;
     for (size_t i = 0; i < s->n_blocks; i++)
-        if (s->blocks[i].kind == BLOCK_TOOL)
+        if (is_open_call(s, i))
             s->stop_reason = STR("tool_use");
     apply_max_tokens(&b);
     apply_stop(&b);
@@ -526,7 +585,7 @@ size_t script_piece(const struct script *s, const struct script_block *b, size_t
     }
     if (s->d->words >= 0 || s->d->tokens >= 0)
         return token_bytes(rest);
-    if (b->kind == BLOCK_TOOL || b->kind == BLOCK_SEARCH) { /* cut anywhere, between characters */
+    if (block_form(b->kind)->shape == BLOCK_IS_CALL) { /* cut anywhere, between characters */
         size_t n = utf8_cut(rest, 3 + (s->seed + offset * 7) % 9).n;
         return n ? n : rest.n;
     }

@@ -19,13 +19,15 @@
 struct script_block {
     enum block_kind kind;
     enum think_display display; /* BLOCK_THINK */
-    struct str text;            /* text, thinking, input as JSON, result as JSON, redacted data */
+    enum citation citation;     /* BLOCK_CITED */
+    struct str text;            /* text, thinking, input as JSON */
     struct str signature;       /* BLOCK_THINK */
-    struct str id, name;        /* tools and searches; id of a result: the search it belongs to */
+    struct str id, name;        /* of a call; a result has the id of its call */
+    struct str caller;          /* BLOCK_TOOL: id of the code that calls it; .p NULL = the model */
 };
 
 struct script_usage {
-    int64_t input, cache_write, cache_read, output, thinking, searches;
+    int64_t input, cache_write, cache_read, output, thinking, searches, fetches;
     int64_t cache_write_1h; /* of cache_write: what is kept for an hour */
     int64_t delta_input;    /* input as the message_delta says it */
 };
@@ -39,6 +41,8 @@ struct script {
     struct str stop_reason;
     struct str stop_sequence;         /* .p NULL = null */
     struct str category, explanation; /* of a refusal; .p NULL = null */
+    struct str container;             /* id of where code ran; .p NULL = none did */
+    bool was_compacted;               /* a compaction went before: usage has iterations */
     struct script_usage usage;
     uint32_t seed; /* of the padding and the cuts */
 };

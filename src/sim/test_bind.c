@@ -93,8 +93,8 @@ static void expect(struct str body, struct account account, const char *want)
     struct check c = {.arena = &arena,
                       .err = &err,
                       .is_2026 = true,
-                      .has_beta = account.has_beta,
-                      .has_binding_beta = account.has_beta,
+                      .beta =
+                          account.has_beta ? STR("thinking-binding-controls-2026-08-01") : STR(""),
                       .is_old_account = account.is_old};
     bool ok = validate_request(&c, yyjson_doc_get_root(doc));
     if (ok != !want || (want && str_find(err.message, str_of(want)) < 0))

@@ -193,7 +193,8 @@ static void follows_the_grammar(void **state)
     static const char *const order[] = {
         "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":"
         "\"claude-haiku-4-5-20251001\",\"id\":\"msg_01",
-        "\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\"stop_details\":null,",
+        "\"content\":[],\"container\":null,\"stop_reason\":null,\"stop_sequence\":null,\"stop_"
+        "details\":null,",
         "\"index\":0,\"content_block\":{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}"
         "}\n\n"
         "event: ping\ndata: {\"type\": \"ping\"}\n\n",
@@ -208,7 +209,7 @@ static void follows_the_grammar(void **state)
         "\"index\":4,\"delta\":{\"type\":\"citations_delta\",",
         "\"index\":4,\"delta\":{\"type\":\"text_delta\",",
         "event: message_delta\ndata: "
-        "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"refusal\","
+        "{\"type\":\"message_delta\",\"delta\":{\"container\":null,\"stop_reason\":\"refusal\","
         "\"stop_sequence\":null,\"stop_details\":{\"type\":\"refusal\",\"category\":\"bio\",",
         "\"output_tokens_details\":{\"thinking_tokens\":128},\"server_tool_use\":"
         "{\"web_search_requests\":1,",

@@ -267,7 +267,9 @@ static void checks_what_the_new_version_breaks(void **state)
     "{\"role\":\"assistant\",\"content\":[{\"type\":\"document\",\"source\":{\"type\":\"text\","   \
     "\"media_type\":\"text/plain\",\"data\":\"x\"}}]}"
 #define CITED                                                                                      \
-    BLOCKS("{\"type\":\"text\",\"text\":\"x\",\"citations\":[{\"type\":\"char_location\"}]}")
+    BLOCKS("{\"type\":\"text\",\"text\":\"x\",\"citations\":[{\"type\":\"char_location\","         \
+           "\"cited_text\":\"x\",\"document_index\":0,\"document_title\":null,"                    \
+           "\"start_char_index\":0,\"end_char_index\":1}]}")
     static const struct expectation cases[] = {
         {OLD, TURNS("claude-opus-5", USER "," DOCUMENT "," USER), NULL},
         {NEW, TURNS("claude-opus-5", USER "," DOCUMENT "," USER),
@@ -297,7 +299,7 @@ static void checks_tools(void **state)
         {NEW,
          ONE("claude-opus-5") ",\"tools\":[" TOOL("\"input_schema\":{\"type\":\"array\"}") "]}",
          "tools.0.custom.input_schema.type: Input should be 'object'"},
-        {NEW, ONE("claude-opus-5") ",\"tools\":[" TOOL("\"parameters\":{}") "]}",
+        {NEW, ONE("claude-opus-5") ",\"tools\":[" TOOL("\"parameters\":{}," OBJECT) "]}",
          "tools.0.custom.parameters: Extra inputs are not permitted"},
         {NEW, ONE("claude-opus-5") ",\"tools\":[{\"name\":\"a.b\"," OBJECT "}]}",
          "tools.0.custom.name: String should match pattern"},
@@ -400,6 +402,93 @@ static void counts_cache_marks(void **state)
            "messages.0.content.0.text.cache_control.ephemeral.ttl: Input should be '5m' or '1h'");
 }
 
+static void wants_longer_lived_marks_first(void **state)
+{
+    (void)state;
+#define MARK(ttl)                                                                                  \
+    "{\"type\":\"text\",\"text\":\"x\",\"cache_control\":{\"type\":\"ephemeral\",\"ttl\":\"" ttl   \
+    "\"}}"
+    static const struct expectation cases[] = {
+        {NEW, TURNS("claude-opus-5", BLOCKS(MARK("1h") "," MARK("5m"))), NULL},
+        {NEW, TURNS("claude-opus-5", BLOCKS(MARK("5m") "," MARK("1h"))),
+         "messages.0.content.1.cache_control.ttl: a ttl='1h' cache_control block must not come "
+         "after"},
+        {NEW,
+         HEAD("claude-opus-5") "\"messages\":[" BLOCKS(MARK("1h")) "],\"system\":[" MARK("5m") "]}",
+         "messages.0.content.0.cache_control.ttl: a ttl='1h' cache_control block must not come "
+         "after"},
+        {NEW,
+         HEAD("claude-opus-5") "\"messages\":[" BLOCKS(MARK("5m")) "],\"system\":[" MARK("1h") "]}",
+         NULL},
+    };
+    run(cases, PX_ARRAY_LEN(cases));
+}
+
+static void checks_shapes(void **state)
+{
+    (void)state;
+#define SERVER(result)                                                                             \
+    TURNS("claude-opus-5",                                                                         \
+          USER ",{\"role\":\"assistant\",\"content\":[{\"type\":\"server_tool_use\",\"id\":\"s\"," \
+               "\"name\":\"code_execution\",\"input\":{}}," result "]}," USER)
+    static const struct expectation cases[] = {
+        {NEW,
+         SERVER("{\"type\":\"code_execution_tool_result\",\"tool_use_id\":\"s\",\"content\":{"
+                "\"type\":\"code_execution_result\",\"content\":[],\"return_code\":0,\"stderr\":"
+                "\"\",\"stdout\":\"\"}}"),
+         NULL},
+        {NEW,
+         SERVER("{\"type\":\"code_execution_tool_result\",\"tool_use_id\":\"s\",\"content\":{"
+                "\"type\":\"code_execution_result\",\"content\":[],\"stderr\":\"\",\"stdout\":"
+                "\"\"}}"),
+         "messages.1.content.1.code_execution_tool_result.content.code_execution_result."
+         "return_code: Field required"},
+        {NEW,
+         SERVER("{\"type\":\"code_execution_tool_result\",\"tool_use_id\":\"s\",\"content\":{"
+                "\"type\":\"new_result\"}}"),
+         "messages.1.content.1.code_execution_tool_result.content: Input tag 'new_result' found "
+         "using 'type' does not match any of the expected tags: "
+         "'code_execution_tool_result_error', 'code_execution_result', "
+         "'encrypted_code_execution_result'"},
+        {NEW,
+         ONE("claude-opus-5") ",\"tools\":[{\"type\":\"web_search_20250305\",\"name\":\"search\"}]"
+                              "}",
+         "tools.0.web_search_20250305.name: Input should be 'web_search'"},
+        {NEW,
+         ONE("claude-opus-5") ",\"tools\":[{\"type\":\"web_search_20250305\",\"name\":\"web_"
+                              "search\","
+                              "\"max_uses\":\"3\"}]}",
+         "tools.0.web_search_20250305.max_uses: Input should be a valid integer"},
+        {NEW,
+         ONE("claude-opus-5") ",\"tools\":[{\"type\":\"web_search_20990101\",\"name\":\"web_"
+                              "search\"}]}",
+         "tools.0: Input tag 'web_search_20990101' found using 'type'"},
+        {NEW,
+         TURNS(
+             "claude-opus-5", USER
+             ",{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"c1\",\"name\":"
+             "\"f\",\"input\":{},\"caller\":{\"type\":\"code_execution_20250825\",\"tool_id\":"
+             "\"gone\"}}]}," BLOCKS(RESULT("c1"))),
+         "messages.1.content.0: `caller.tool_id` does not refer to a `server_tool_use` block"},
+        {NEW,
+         HEAD("claude-opus-5") "\"messages\":[" BLOCKS(
+             "{\"type\":\"document\",\"citations\":{\"enabled\":true},\"source\":{\"type\":"
+             "\"text\","
+             "\"media_type\":\"text/plain\",\"data\":\"x\"}}") "],\"output_config\":{\"format\":{"
+                                                               "\"type\":\"json_schema\","
+                                                               "\"schema\":{\"type\":\"string\"}}}"
+                                                               "}",
+         "messages.0.content.0.citations: citations are not supported with structured outputs"},
+        {NEW, ONE("claude-opus-5") ",\"mcp_servers\":[]}",
+         "mcp_servers: Extra inputs are not permitted"},
+        {NEW, ONE("claude-opus-5") ",\"container\":{\"skills\":[{\"type\":\"custom\"}]}}",
+         "container.skills.0.skill_id: Field required"},
+        {NEW, ONE("claude-opus-5") ",\"metadata\":null}",
+         "metadata: Input should be a valid dictionary or object to extract fields from"},
+    };
+    run(cases, PX_ARRAY_LEN(cases));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -412,6 +501,8 @@ int main(void)
         cmocka_unit_test(checks_schemas),
         cmocka_unit_test(survives_branching_references),
         cmocka_unit_test(counts_cache_marks),
+        cmocka_unit_test(wants_longer_lived_marks_first),
+        cmocka_unit_test(checks_shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

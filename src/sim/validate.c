@@ -1,6 +1,6 @@
 /*
- * The top level of a Messages request: one table of fields, each with its check, then the rules
- * that join them.
+ * The top level of a Messages request: the shape of each field (wire.h), what is asked of its
+ * value, then the rules that join fields and model.
  */
 #include "sim/validate.h"
 
@@ -9,9 +9,9 @@
 #include "base/utf8.h"
 #include "sim/bind.h"
 #include "sim/validate_part.h"
+#include "sim/wire.h"
 
-#define CACHE_MARKS_MAX 4
-#define BUDGET_MIN      1024
+#define BUDGET_MIN 1024
 
 struct str check_key(yyjson_val *key)
 {
@@ -25,16 +25,6 @@ bool is_in_list(const char *names, struct str s)
         if (str_eq(part, s))
             return true;
     return false;
-}
-
-bool check_keys(struct check *c, const char *path, yyjson_val *obj, const char *names)
-{
-    yyjson_val *key;
-    yyjson_obj_iter it = yyjson_obj_iter_with(obj);
-    while ((key = yyjson_obj_iter_next(&it)))
-        if (!is_in_list(names, json_str(key)))
-            return bad(c, "%s.%.*s: Extra inputs are not permitted", path, STR_ARG(check_key(key)));
-    return true;
 }
 
 bool check_choice(struct check *c, const char *path, yyjson_val *v, const char *choices)
@@ -56,65 +46,19 @@ bool check_choice(struct check *c, const char *path, yyjson_val *v, const char *
     return bad(c, "%s: Input should be %.*s", path, (int)at, text);
 }
 
-bool check_cache_control(struct check *c, const char *path, yyjson_val *v)
-{
-    if (!v || yyjson_is_null(v))
-        return true;
-    if (!yyjson_is_obj(v) || !str_eq(json_str(yyjson_obj_get(v, "type")), STR("ephemeral")))
-        return bad(c,
-                   "%s: Input tag found using 'type' does not match any of the expected tags: "
-                   "'ephemeral'",
-                   path);
-    char where[200];
-    snprintf(where, sizeof(where), "%s.ephemeral", path);
-    if (!check_keys(c, where, v, "type ttl"))
-        return false;
-    yyjson_val *ttl = yyjson_obj_get(v, "ttl");
-    snprintf(where, sizeof(where), "%s.ephemeral.ttl", path);
-    if (ttl && !check_choice(c, where, ttl, "5m 1h"))
-        return false;
-    c->n_cache_marks++;
-    return true;
-}
-
-/* --- one check for each field --------------------------------------------------------------- */
+/* --- what the shape of a field does not say ------------------------------------------------------
+ */
 
 static bool field_model(struct check *c, const char *name, yyjson_val *v)
 {
-    if (!yyjson_is_str(v))
-        return bad(c, "%s: Input should be a valid string", name);
     return yyjson_get_len(v) > 0 || bad(c, "%s: String should have at least 1 character", name);
-}
-
-static bool field_messages(struct check *c, const char *name, yyjson_val *v)
-{
-    (void)name;
-    return check_messages(c, v);
 }
 
 static bool field_max_tokens(struct check *c, const char *name, yyjson_val *v)
 {
-    int64_t n;
-    if (!json_to_int(v, &n))
-        return bad(c, "%s: Input should be a valid integer", name);
+    int64_t n = 0;
+    json_to_int(v, &n);
     return n >= 0 || bad(c, "%s: Input should be greater than or equal to 0", name);
-}
-
-static bool field_bool(struct check *c, const char *name, yyjson_val *v)
-{
-    return yyjson_is_bool(v) || bad(c, "%s: Input should be a valid boolean", name);
-}
-
-static bool field_string(struct check *c, const char *name, yyjson_val *v)
-{
-    return yyjson_is_str(v) || yyjson_is_null(v) ||
-           bad(c, "%s: Input should be a valid string", name);
-}
-
-static bool field_object(struct check *c, const char *name, yyjson_val *v)
-{
-    return yyjson_is_obj(v) || yyjson_is_null(v) || yyjson_is_str(v) ||
-           bad(c, "%s: Input should be a valid dictionary", name);
 }
 
 static bool field_unit(struct check *c, const char *name, yyjson_val *v)
@@ -135,55 +79,27 @@ static bool field_top_k(struct check *c, const char *name, yyjson_val *v)
 
 static bool field_stop_sequences(struct check *c, const char *name, yyjson_val *v)
 {
-    if (!yyjson_is_arr(v))
-        return bad(c, "%s: Input should be a valid list", name);
     yyjson_val *one;
     yyjson_arr_iter it = yyjson_arr_iter_with(v);
-    for (size_t i = 0; (one = yyjson_arr_iter_next(&it)); i++) {
-        if (!yyjson_is_str(one))
-            return bad(c, "%s.%zu: Input should be a valid string", name, i);
+    while ((one = yyjson_arr_iter_next(&it)))
         if (str_trim(json_str(one)).n == 0)
             return bad(c, "%s: each stop sequence must contain non-whitespace", name);
-    }
     return true;
 }
 
 static bool field_system(struct check *c, const char *name, yyjson_val *v)
 {
-    if (yyjson_is_str(v))
-        return true;
-    if (!yyjson_is_arr(v))
-        return bad(c, "%s: Input should be a valid string or list", name);
     yyjson_val *block;
     yyjson_arr_iter it = yyjson_arr_iter_with(v);
-    for (size_t i = 0; (block = yyjson_arr_iter_next(&it)); i++) {
-        char path[64];
-        snprintf(path, sizeof(path), "system.%zu", i);
-        if (!str_eq(json_str(yyjson_obj_get(block, "type")), STR("text")))
-            return bad(c, "%s.type: Input should be 'text'", path);
-        if (!check_keys(c, path, block, "type text cache_control citations"))
-            return false;
-        struct str text = json_str(yyjson_obj_get(block, "text"));
-        if (!text.p)
-            return bad(c, "%s.text: Field required", path);
-        if (!text.n)
-            return bad(c, "system: text content blocks must be non-empty");
-        snprintf(path, sizeof(path), "system.%zu.cache_control", i);
-        if (!check_cache_control(c, path, yyjson_obj_get(block, "cache_control")))
-            return false;
-    }
+    while ((block = yyjson_arr_iter_next(&it)))
+        if (yyjson_get_len(yyjson_obj_get(block, "text")) == 0)
+            return bad(c, "%s: text content blocks must be non-empty", name);
     return true;
 }
 
 static bool field_metadata(struct check *c, const char *name, yyjson_val *v)
 {
-    if (!yyjson_is_obj(v))
-        return bad(c, "%s: Input should be a valid dictionary", name);
-    if (!check_keys(c, name, v, "user_id"))
-        return false;
     struct str id = json_str(json_get(v, "user_id"));
-    if (json_get(v, "user_id") && !id.p)
-        return bad(c, "%s.user_id: Input should be a valid string", name);
     if (id.n > 256)
         return bad(c, "%s.user_id: String should have at most 256 characters", name);
     if (str_find(id, STR("@")) > 0)
@@ -191,101 +107,25 @@ static bool field_metadata(struct check *c, const char *name, yyjson_val *v)
     return true;
 }
 
-static bool field_service_tier(struct check *c, const char *name, yyjson_val *v)
-{
-    return check_choice(c, name, v, "auto standard_only");
-}
-
-static bool field_speed(struct check *c, const char *name, yyjson_val *v)
-{
-    return yyjson_is_null(v) || check_choice(c, name, v, "standard fast");
-}
-
-static bool field_cache_control(struct check *c, const char *name, yyjson_val *v)
-{
-    return check_cache_control(c, name, v);
-}
-
-static bool check_block_binding(struct check *c, const char *path, yyjson_val *thinking)
-{
-    char where[128];
-    yyjson_val *binding = yyjson_obj_get(thinking, "block_binding");
-    if (!binding || yyjson_is_null(binding))
-        return true;
-    if (!c->has_binding_beta)
-        return bad(c, "%s.block_binding: Extra inputs are not permitted", path);
-    snprintf(where, sizeof(where), "%s.block_binding", path);
-    if (!yyjson_is_obj(binding))
-        return bad(c, "%s: Input should be a valid dictionary", where);
-    if (!check_keys(c, where, binding, "prefix_mismatch_behavior"))
-        return false;
-    yyjson_val *behavior = yyjson_obj_get(binding, "prefix_mismatch_behavior");
-    snprintf(where, sizeof(where), "%s.block_binding.prefix_mismatch_behavior", path);
-    return !behavior || yyjson_is_null(behavior) ||
-           check_choice(c, where, behavior, "error drop_block");
-}
-
-static bool field_thinking(struct check *c, const char *name, yyjson_val *v)
-{
-    static const struct {
-        const char *type, *keys;
-    } forms[] = {{"adaptive", "type display block_binding"},
-                 {"enabled", "type budget_tokens display block_binding"},
-                 {"disabled", "type"},
-                 {"between_tools", "type"}};
-    if (!yyjson_is_obj(v))
-        return bad(c, "%s: Input should be a valid dictionary or object to extract fields from",
-                   name);
-    struct str type = json_str(yyjson_obj_get(v, "type"));
-    for (size_t i = 0; i < PX_ARRAY_LEN(forms); i++) {
-        char path[64];
-        if (!str_eq(type, str_of(forms[i].type)))
-            continue;
-        snprintf(path, sizeof(path), "%s.%s", name, forms[i].type);
-        if (!check_keys(c, path, v, forms[i].keys) || !check_block_binding(c, path, v))
-            return false;
-        yyjson_val *display = json_get(v, "display");
-        snprintf(path, sizeof(path), "%s.%s.display", name, forms[i].type);
-        return !display ||
-               check_choice(c, path, display,
-                            c->has_beta ? "summarized omitted updates" : "summarized omitted");
-    }
-    return bad(c,
-               "%s: Input tag '%.*s' found using 'type' does not match any of the expected tags: "
-               "'adaptive', 'between_tools', 'disabled', 'enabled'",
-               name, STR_ARG(check_key(yyjson_obj_get(v, "type"))));
-}
-
 static bool check_format(struct check *c, const char *path, yyjson_val *format)
 {
     char where[64];
-    snprintf(where, sizeof(where), "%s.type", path);
-    if (!check_choice(c, where, yyjson_obj_get(format, "type"), "json_schema") ||
-        !check_keys(c, path, format, "type schema"))
-        return false;
-    snprintf(where, sizeof(where), "%s.schema", path);
-    yyjson_val *schema = yyjson_obj_get(format, "schema");
-    if (!schema)
-        return bad(c, "%s: Field required", where);
     struct schema_totals totals = {0};
-    return check_schema(c, where, schema, &totals) && check_schema_totals(c, &totals);
+    snprintf(where, sizeof(where), "%s.schema", path);
+    return check_schema(c, where, yyjson_obj_get(format, "schema"), &totals) &&
+           check_schema_totals(c, &totals);
 }
 
 /* The name of output_config.format while it was a beta. */
 static bool field_output_format(struct check *c, const char *name, yyjson_val *v)
 {
-    return check_format(c, name, v);
+    return yyjson_is_null(v) || check_format(c, name, v);
 }
 
 static bool field_output_config(struct check *c, const char *name, yyjson_val *v)
 {
-    if (!yyjson_is_obj(v))
-        return bad(c, "%s: Input should be a valid dictionary", name);
-    if (!check_keys(c, name, v, c->has_beta ? "effort format task_budget" : "effort format"))
-        return false;
-    yyjson_val *effort = json_get(v, "effort"), *format = json_get(v, "format");
-    if (effort && !check_choice(c, "output_config.effort", effort, "low medium high xhigh max"))
-        return false;
+    yyjson_val *format = json_get(v, "format");
+    (void)name;
     return !format || check_format(c, "output_config.format", format);
 }
 
@@ -295,84 +135,66 @@ static bool field_tools(struct check *c, const char *name, yyjson_val *v)
     return check_tools(c, v);
 }
 
-static bool field_any(struct check *c, const char *name, yyjson_val *v)
-{
-    (void)c, (void)name, (void)v;
-    return true;
-}
-
-enum field_use {
-    FOR_COUNT = 1, /* count_tokens takes it too */
-    OLD_ONLY = 2,  /* gone with version 2026-10-21 */
-    NEEDS_BETA = 4,
-    REQUIRED = 8,
-};
-
 struct field {
     const char *name;
-    unsigned use;
     bool (*check)(struct check *c, const char *name, yyjson_val *v);
 };
 
 static const struct field fields[] = {
-    {"model", FOR_COUNT | REQUIRED, field_model},
-    {"max_tokens", REQUIRED, field_max_tokens},
-    {"messages", FOR_COUNT | REQUIRED, field_messages},
-    {"cache_control", FOR_COUNT, field_cache_control},
-    {"container", 0, field_object},
-    {"diagnostics", 0, field_object},
-    {"inference_geo", 0, field_string},
-    {"metadata", 0, field_metadata},
-    {"output_config", FOR_COUNT, field_output_config},
-    {"service_tier", 0, field_service_tier},
-    {"speed", FOR_COUNT, field_speed},
-    {"stop_sequences", 0, field_stop_sequences},
-    {"stream", 0, field_bool},
-    {"system", FOR_COUNT, field_system},
-    {"temperature", OLD_ONLY, field_unit},
-    {"thinking", FOR_COUNT, field_thinking},
-    {"tool_choice", FOR_COUNT, field_object},
-    {"tools", FOR_COUNT, field_tools},
-    {"top_k", OLD_ONLY, field_top_k},
-    {"top_p", OLD_ONLY, field_unit},
-    {"user_profile_id", FOR_COUNT, field_string},
-    {"workspace_id", FOR_COUNT, field_string},
-    {"context_management", FOR_COUNT | NEEDS_BETA, field_any},
-    {"fallbacks", NEEDS_BETA, field_any},
-    {"mcp_servers", FOR_COUNT | NEEDS_BETA, field_any},
-    {"output_format", FOR_COUNT | NEEDS_BETA, field_output_format},
+    {"model", field_model},
+    {"max_tokens", field_max_tokens},
+    {"stop_sequences", field_stop_sequences},
+    {"system", field_system},
+    {"metadata", field_metadata},
+    {"output_config", field_output_config},
+    {"output_format", field_output_format},
+    {"tools", field_tools},
 };
 
-static const struct field *find_field(const struct check *c, struct str name)
+/* Gone with version 2026-10-21, and from the SDK's types with it. */
+static const struct field older_fields[] = {
+    {"temperature", field_unit},
+    {"top_k", field_top_k},
+    {"top_p", field_unit},
+};
+
+static bool check_field(struct check *c, const char *name, yyjson_val *v)
 {
-    for (size_t i = 0; i < PX_ARRAY_LEN(fields); i++) {
-        const struct field *f = &fields[i];
-        if (!str_eq(name, str_of(f->name)))
-            continue;
-        bool is_hidden = (c->is_count && !(f->use & FOR_COUNT)) ||
-                         (c->is_2026 && (f->use & OLD_ONLY)) ||
-                         (!c->has_beta && (f->use & NEEDS_BETA));
-        return is_hidden ? NULL : f;
-    }
+    for (size_t i = 0; i < PX_ARRAY_LEN(fields); i++)
+        if (str_eq(str_of(name), str_of(fields[i].name)))
+            return fields[i].check(c, name, v);
+    return true;
+}
+
+static const struct field *find_older(const struct check *c, struct str name)
+{
+    for (size_t i = 0; i < PX_ARRAY_LEN(older_fields) && !c->is_2026 && !c->is_count; i++)
+        if (str_eq(name, str_of(older_fields[i].name)))
+            return &older_fields[i];
     return NULL;
 }
 
 static bool check_fields(struct check *c, yyjson_val *root)
 {
-    for (size_t i = 0; i < PX_ARRAY_LEN(fields); i++) {
-        const struct field *f = &fields[i];
-        bool is_due = (f->use & REQUIRED) && (!c->is_count || (f->use & FOR_COUNT));
-        if (is_due && !yyjson_obj_get(root, f->name))
-            return bad(c, "%s: Field required", f->name);
-    }
+    const char *lacks = wire_request_lacks(c, root);
+    if (lacks)
+        return bad(c, "%s: Field required", lacks);
     yyjson_val *key;
     yyjson_obj_iter it = yyjson_obj_iter_with(root);
     while ((key = yyjson_obj_iter_next(&it))) {
-        const struct field *f = find_field(c, json_str(key));
-        if (!f)
+        yyjson_val *v = yyjson_obj_iter_get_val(key);
+        const struct wire_field *f = wire_request_field(c, json_str(key));
+        const struct field *older = f ? NULL : find_older(c, json_str(key));
+        if (!f && !older)
             return bad(c, "%.*s: Extra inputs are not permitted", STR_ARG(check_key(key)));
-        if (!f->check(c, f->name, yyjson_obj_iter_get_val(key)))
+        if (older && !older->check(c, older->name, v))
             return false;
+        if (f && str_eq(str_of(f->name), STR("messages"))) {
+            if (!check_messages(c, v))
+                return false;
+        } else if (f && (!wire_check(c, f->name, v, &f->type) || !check_field(c, f->name, v))) {
+            return false;
+        }
     }
     return true;
 }
@@ -462,12 +284,9 @@ static bool rule_effort(struct check *c)
 static bool rule_budget(struct check *c, yyjson_val *thinking)
 {
     yyjson_val *budget = yyjson_obj_get(thinking, "budget_tokens");
-    int64_t n, max_tokens = INT64_MAX;
+    int64_t n = 0, max_tokens = INT64_MAX;
     double d;
-    if (!budget)
-        return bad(c, "thinking.enabled.budget_tokens: Field required");
-    if (!json_to_int(budget, &n))
-        return bad(c, "thinking.enabled.budget_tokens: Input should be a valid integer");
+    json_to_int(budget, &n);
     if (n < BUDGET_MIN)
         return bad(c,
                    "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024");
@@ -525,13 +344,6 @@ static bool rule_tool_choice(struct check *c)
     return !choice || check_tool_choice(c, choice);
 }
 
-static bool rule_cache_marks(struct check *c)
-{
-    return c->n_cache_marks <= CACHE_MARKS_MAX ||
-           bad(c, "A maximum of 4 blocks with cache_control may be provided. Found %zu.",
-               c->n_cache_marks);
-}
-
 static bool rule_turns(struct check *c)
 {
     return check_turns(c, yyjson_obj_get(c->root, "messages"));
@@ -540,8 +352,8 @@ static bool rule_turns(struct check *c)
 bool validate_request(struct check *c, yyjson_val *root)
 {
     static bool (*const rules[])(struct check *) = {
-        find_model,       rule_max_tokens,  rule_sampling, rule_effort, rule_thinking,
-        rule_tool_choice, rule_cache_marks, rule_turns,    bind_check,
+        find_model,       rule_max_tokens,   rule_sampling, rule_effort, rule_thinking,
+        rule_tool_choice, check_cache_marks, rule_turns,    bind_check,
     };
     c->root = root;
     c->n_cache_marks = 0;

@@ -17,8 +17,7 @@ struct check {
     struct arena *arena;   /* for error texts; borrowed */
     struct sim_error *err; /* filled when a check fails; borrowed */
     bool is_2026;          /* anthropic-version: 2026-10-21 */
-    bool has_beta;         /* some anthropic-beta header */
-    bool has_binding_beta; /* the one that controls how thinking blocks are bound */
+    struct str beta;       /* the anthropic-beta header; empty = none. Borrowed */
     bool is_old_account;   /* from before thinking blocks were bound */
     bool is_count;         /* count_tokens: no max_tokens, no stream */
     /* Learned on the way. */

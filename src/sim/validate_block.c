@@ -1,51 +1,43 @@
 /*
- * One content block: its keys, its place (user or assistant), what its type asks for.
+ * One content block: its shape (wire.h), its place, what is asked of its values.
  */
 #include <stdio.h>
 
 #include "sim/validate_part.h"
+#include "sim/wire.h"
 
-enum place { IN_USER = 1, IN_ASSISTANT = 2 };
+#define IMAGE_BYTES_MAX (10 * 1024 * 1024) /* of base64 */
 
-struct block_rule {
+enum place { IN_USER, IN_ASSISTANT, IN_SYSTEM };
+
+/* Where blocks may stand that do not stand in both. */
+static const struct block_rule {
     const char *type;
-    unsigned places;
-    const char *keys;     /* besides type and cache_control */
-    const char *required; /* of them */
+    enum place place;
+} places[] = {
+    {"thinking", IN_ASSISTANT},
+    {"redacted_thinking", IN_ASSISTANT},
+    {"tool_use", IN_ASSISTANT},
+    {"tool_result", IN_USER},
+    {"server_tool_use", IN_ASSISTANT},
+    {"web_search_tool_result", IN_ASSISTANT},
+    {"web_fetch_tool_result", IN_ASSISTANT},
+    {"code_execution_tool_result", IN_ASSISTANT},
+    {"bash_code_execution_tool_result", IN_ASSISTANT},
+    {"text_editor_code_execution_tool_result", IN_ASSISTANT},
+    {"tool_search_tool_result", IN_ASSISTANT},
+    {"advisor_tool_result", IN_ASSISTANT},
+    {"container_upload", IN_USER},
+    {"mcp_tool_use", IN_ASSISTANT},
+    {"mcp_tool_result", IN_ASSISTANT},
+    {"mcp_tool_listing", IN_ASSISTANT},
+    {"fallback", IN_ASSISTANT},
+    {"tool_addition", IN_SYSTEM},
+    {"tool_removal", IN_SYSTEM},
 };
 
-static const struct block_rule rules[] = {
-    {"text", IN_USER | IN_ASSISTANT, "text citations", "text"},
-    {"image", IN_USER | IN_ASSISTANT, "source transformations", "source"},
-    {"document", IN_USER | IN_ASSISTANT, "source title context citations", "source"},
-    {"search_result", IN_USER | IN_ASSISTANT, "source title content citations",
-     "source title content"},
-    {"thinking", IN_ASSISTANT, "thinking signature", "thinking signature"},
-    {"redacted_thinking", IN_ASSISTANT, "data", "data"},
-    {"tool_use", IN_ASSISTANT, "id name input caller toolset_name", "id name input"},
-    {"tool_result", IN_USER, "tool_use_id content is_error", "tool_use_id"},
-    {"server_tool_use", IN_ASSISTANT, "id name input caller", "id name input"},
-    {"web_search_tool_result", IN_ASSISTANT, "tool_use_id content caller", "tool_use_id content"},
-    {"web_fetch_tool_result", IN_ASSISTANT, "tool_use_id content caller", "tool_use_id content"},
-    {"code_execution_tool_result", IN_ASSISTANT, "tool_use_id content", "tool_use_id content"},
-    {"bash_code_execution_tool_result", IN_ASSISTANT, "tool_use_id content", "tool_use_id content"},
-    {"text_editor_code_execution_tool_result", IN_ASSISTANT, "tool_use_id content",
-     "tool_use_id content"},
-    {"tool_search_tool_result", IN_ASSISTANT, "tool_use_id content", "tool_use_id content"},
-    {"container_upload", IN_USER, "file_id", "file_id"},
-    {"mcp_tool_use", IN_ASSISTANT, "id name input server_name", "id name input"},
-    {"mcp_tool_result", IN_ASSISTANT, "tool_use_id content is_error", "tool_use_id"},
-    {"compaction", IN_USER | IN_ASSISTANT, "content signature", ""},
-    {"fallback", IN_ASSISTANT, "from to", ""},
-};
-
-static const struct block_rule *find_rule(struct str type)
-{
-    for (size_t i = 0; i < PX_ARRAY_LEN(rules); i++)
-        if (str_eq(type, str_of(rules[i].type)))
-            return &rules[i];
-    return NULL;
-}
+static const char *const place_names[] = {
+    [IN_USER] = "user", [IN_ASSISTANT] = "assistant", [IN_SYSTEM] = "system"};
 
 static bool is_blank(struct str s)
 {
@@ -55,8 +47,6 @@ static bool is_blank(struct str s)
 static bool check_text(struct check *c, const char *path, yyjson_val *block, struct str role)
 {
     yyjson_val *text = yyjson_obj_get(block, "text");
-    if (!yyjson_is_str(text))
-        return bad(c, "%s.text.text: Input should be a valid string", path);
     if (yyjson_get_len(text) == 0)
         return bad(c, "messages: text content blocks must be non-empty");
     if (is_blank(json_str(text)) && yyjson_obj_get(block, "cache_control"))
@@ -82,70 +72,39 @@ static const char *sniff(struct str data)
     return NULL;
 }
 
-static bool check_base64_image(struct check *c, const char *path, yyjson_val *source)
+static bool check_image(struct check *c, const char *path, yyjson_val *block, struct str role)
 {
-    static const char types[] = "image/jpeg image/png image/gif image/webp";
-    char where[160];
-    snprintf(where, sizeof(where), "%s.image.source.base64.media_type", path);
-    yyjson_val *media = yyjson_obj_get(source, "media_type");
+    (void)role;
+    yyjson_val *source = yyjson_obj_get(block, "source");
+    if (!str_eq(json_str(yyjson_obj_get(source, "type")), STR("base64")))
+        return true;
     struct str data = json_str(yyjson_obj_get(source, "data"));
-    if (!check_choice(c, where, media, types))
-        return false;
-    if (!data.p)
-        return bad(c, "%s.image.source.base64.data: Field required", path);
+    struct str media = json_str(yyjson_obj_get(source, "media_type"));
     if (!data.n)
         return bad(c, "%s.image.source.base64: image cannot be empty", path);
+    if (data.n > IMAGE_BYTES_MAX)
+        return bad(c, "%s.image.source.base64: image exceeds 10 MB maximum: %zu bytes > %d bytes",
+                   path, data.n, IMAGE_BYTES_MAX);
     const char *real = sniff(data);
     if (!real)
         return bad(c, "%s.image.source.base64.data: Could not process image", path);
-    if (!str_eq(json_str(media), str_of(real)))
+    if (!str_eq(media, str_of(real)))
         return bad(
             c,
             "%s.image.source.base64: The image was specified using the %.*s media type, but the "
             "image appears to be a %s image",
-            path, STR_ARG(json_str(media)), real);
+            path, STR_ARG(media), real);
     return true;
 }
 
-static bool check_document_type(struct check *c, const char *path, yyjson_val *source,
-                                struct str kind)
+/* Text whose citations point into documents cannot be held to a schema. */
+static bool check_citable(struct check *c, const char *path, yyjson_val *block, struct str role)
 {
-    static const struct {
-        const char *kind, *media_type;
-    } types[] = {{"base64", "application/pdf"}, {"text", "text/plain"}};
-    for (size_t i = 0; i < PX_ARRAY_LEN(types); i++) {
-        char where[160];
-        if (!str_eq(kind, str_of(types[i].kind)))
-            continue;
-        snprintf(where, sizeof(where), "%s.document.source.%s.media_type", path, types[i].kind);
-        if (!check_choice(c, where, yyjson_obj_get(source, "media_type"), types[i].media_type))
-            return false;
-        if (!yyjson_is_str(yyjson_obj_get(source, "data")))
-            return bad(c, "%s.document.source.%s.data: Field required", path, types[i].kind);
-    }
-    return true;
-}
-
-static bool check_source(struct check *c, const char *path, yyjson_val *block, struct str type)
-{
-    yyjson_val *source = yyjson_obj_get(block, "source");
-    bool is_image = str_eq(type, STR("image"));
-    struct str kind = json_str(yyjson_obj_get(source, "type"));
-    const char *kinds = is_image ? "base64 url file" : "base64 text content url file";
-    if (!yyjson_is_obj(source))
-        return bad(c, "%s.%.*s.source: Input should be a valid dictionary", path, STR_ARG(type));
-    if (!is_in_list(kinds, kind))
-        return bad(c,
-                   "%s.%.*s.source: Input tag '%.*s' found using 'type' does not match any of the "
-                   "expected tags",
-                   path, STR_ARG(type), STR_ARG(check_key(yyjson_obj_get(source, "type"))));
-    if (str_eq(kind, STR("url")) && !json_str(yyjson_obj_get(source, "url")).n)
-        return bad(c, "%s.%.*s.source.url.url: Field required", path, STR_ARG(type));
-    if (!is_image && !check_document_type(c, path, source, kind))
-        return false;
-    if (is_image && str_eq(kind, STR("base64")))
-        return check_base64_image(c, path, source);
-    return true;
+    (void)role;
+    yyjson_val *citations = json_get(block, "citations");
+    bool has_format = json_get(json_get(c->root, "output_config"), "format") != NULL;
+    return !has_format || !yyjson_is_true(json_get(citations, "enabled")) ||
+           bad(c, "%s.citations: citations are not supported with structured outputs", path);
 }
 
 static bool id_is_fine(struct str s)
@@ -159,8 +118,9 @@ static bool id_is_fine(struct str s)
     return s.n > 0;
 }
 
-static bool check_tool_use(struct check *c, const char *path, yyjson_val *block)
+static bool check_tool_use(struct check *c, const char *path, yyjson_val *block, struct str role)
 {
+    (void)role;
     if (!id_is_fine(json_str(yyjson_obj_get(block, "id"))))
         return bad(c, "%s.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'", path);
     struct str name = json_str(yyjson_obj_get(block, "name"));
@@ -173,109 +133,61 @@ static bool check_tool_use(struct check *c, const char *path, yyjson_val *block)
     return true;
 }
 
-static bool check_tool_result(struct check *c, const char *path, yyjson_val *block)
+static bool check_value(struct check *c, const char *path, yyjson_val *block, struct str role);
+
+static bool check_tool_result(struct check *c, const char *path, yyjson_val *block, struct str role)
 {
-    yyjson_val *content = yyjson_obj_get(block, "content"), *part;
-    yyjson_val *is_error = yyjson_obj_get(block, "is_error");
     if (!id_is_fine(json_str(yyjson_obj_get(block, "tool_use_id"))))
         return bad(c, "%s.tool_result.tool_use_id: String should match pattern '^[a-zA-Z0-9_-]+$'",
                    path);
-    if (is_error && !yyjson_is_bool(is_error))
-        return bad(c, "%s.tool_result.is_error: Input should be a valid boolean", path);
-    if (!content || yyjson_is_str(content))
-        return true;
-    if (!yyjson_is_arr(content))
-        return bad(c, "%s.tool_result.content: Input should be a valid string or list", path);
-    yyjson_arr_iter it = yyjson_arr_iter_with(content);
+    yyjson_val *part;
+    yyjson_arr_iter it = yyjson_arr_iter_with(yyjson_obj_get(block, "content"));
     for (size_t i = 0; (part = yyjson_arr_iter_next(&it)); i++) {
         char where[128];
         snprintf(where, sizeof(where), "%s.tool_result.content.%zu", path, i);
-        struct str type = json_str(yyjson_obj_get(part, "type"));
-        if (!is_in_list("text image document search_result tool_reference", type))
-            return bad(
-                c,
-                "%s: Input tag '%.*s' found using 'type' does not match any of the expected tags: "
-                "'document', 'image', 'search_result', 'text', 'tool_reference'",
-                where, STR_ARG(check_key(yyjson_obj_get(part, "type"))));
-        if (!str_eq(type, STR("tool_reference")) && !check_block(c, where, part, STR("user")))
+        if (!check_value(c, where, part, role))
             return false;
     }
     return true;
 }
 
-/* Whether the signature is right is seen later, with what stands in front of the block. */
-static bool check_thinking(struct check *c, const char *path, yyjson_val *block)
+/* What is asked of a block beyond its shape. */
+static bool check_value(struct check *c, const char *path, yyjson_val *block, struct str role)
 {
-    static const char *const texts[] = {"thinking", "signature"};
-    for (size_t i = 0; i < PX_ARRAY_LEN(texts); i++)
-        if (!yyjson_is_str(yyjson_obj_get(block, texts[i])))
-            return bad(c, "%s.thinking.%s: Input should be a valid string", path, texts[i]);
-    if (yyjson_obj_get(block, "cache_control"))
-        return bad(c, "%s.thinking.cache_control: Extra inputs are not permitted", path);
+    static const struct {
+        const char *type;
+        bool (*check)(struct check *, const char *, yyjson_val *, struct str);
+    } checks[] = {
+        {"text", check_text},         {"image", check_image},
+        {"document", check_citable},  {"search_result", check_citable},
+        {"tool_use", check_tool_use}, {"tool_result", check_tool_result},
+    };
+    struct str type = json_str(yyjson_obj_get(block, "type"));
+    for (size_t i = 0; i < PX_ARRAY_LEN(checks); i++)
+        if (str_eq(type, str_of(checks[i].type)))
+            return checks[i].check(c, path, block, role);
     return true;
 }
 
-static bool check_required(struct check *c, const char *path, yyjson_val *block,
-                           const struct block_rule *rule)
+static bool check_place(struct check *c, const char *path, yyjson_val *block, struct str role)
 {
-    struct str rest = str_of(rule->required), name;
-    while (str_split(&rest, ' ', &name))
-        if (!yyjson_obj_getn(block, name.p, name.n))
-            return bad(c, "%s.%s.%.*s: Field required", path, rule->type, STR_ARG(name));
-    char keys[160], where[160];
-    snprintf(keys, sizeof(keys), "type cache_control %s", rule->keys);
-    snprintf(where, sizeof(where), "%s.%s", path, rule->type);
-    return check_keys(c, where, block, keys);
-}
-
-static bool check_place(struct check *c, const char *path, struct str role,
-                        const struct block_rule *rule)
-{
-    bool is_user = str_eq(role, STR("user"));
+    struct str type = json_str(yyjson_obj_get(block, "type"));
     struct str head = str_of(path); /* "messages.3.content.0" -> "messages.3" */
     ptrdiff_t dot = str_find(head, STR(".content"));
     int n = dot > 0 ? (int)dot : (int)head.n;
-    if (!(rule->places & (is_user ? IN_USER : IN_ASSISTANT)))
-        return bad(c, "%.*s: `%s` blocks can only be in `%s` messages", n, path, rule->type,
-                   is_user ? "assistant" : "user");
-    if (c->is_2026 && !is_user && str_eq(str_of(rule->type), STR("document")))
+    for (size_t i = 0; i < PX_ARRAY_LEN(places); i++) {
+        const char *place = place_names[places[i].place];
+        if (str_eq(type, str_of(places[i].type)) && !str_eq(role, str_of(place)))
+            return bad(c, "%.*s: `%s` blocks can only be in `%s` messages", n, path, places[i].type,
+                       place);
+    }
+    if (c->is_2026 && str_eq(role, STR("assistant")) && str_eq(type, STR("document")))
         return bad(c, "%.*s: `document` blocks can only be in `user` messages", n, path);
     return true;
 }
 
 bool check_block(struct check *c, const char *path, yyjson_val *block, struct str role)
 {
-    if (!yyjson_is_obj(block))
-        return bad(c, "%s: Input should be a valid dictionary or object to extract fields from",
-                   path);
-    yyjson_val *type_val = yyjson_obj_get(block, "type");
-    if (!type_val)
-        return bad(c, "%s.type: Field required", path);
-    struct str type = json_str(type_val);
-    const struct block_rule *rule = find_rule(type);
-    if (!rule)
-        return bad(
-            c,
-            "%s: Input tag '%.*s' found using 'type' does not match any of the expected tags: "
-            "'document', 'image', 'redacted_thinking', 'search_result', 'server_tool_use', "
-            "'text', 'thinking', 'tool_result', 'tool_use'",
-            path, STR_ARG(check_key(type_val)));
-    char where[160];
-    snprintf(where, sizeof(where), "%s.%s.cache_control", path, rule->type);
-    if (!check_required(c, path, block, rule) || !check_place(c, path, role, rule))
-        return false;
-    bool is_thinking = str_eq(type, STR("thinking"));
-    if (!is_thinking && !check_cache_control(c, where, yyjson_obj_get(block, "cache_control")))
-        return false;
-    if (is_thinking)
-        return check_thinking(c, path, block);
-    if (str_eq(type, STR("text")))
-        return check_text(c, path, block, role);
-    if (str_eq(type, STR("image")) || str_eq(type, STR("document")))
-        return check_source(c, path, block, type);
-    if (str_eq(type, STR("tool_use")))
-        return check_tool_use(c, path, block);
-    if (str_eq(type, STR("tool_result")))
-        return check_tool_result(c, path, block);
-    return true;
+    return wire_check(c, path, block, wire_message_content(role)->items) &&
+           check_place(c, path, block, role) && check_value(c, path, block, role);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "sim/validate_part.h"
+#include "sim/wire.h"
 
 #define MESSAGES_MAX 100000
 #define TURN_IDS_MAX 256 /* tool calls in one turn: pairs are compared, this bounds the work */
@@ -47,27 +48,6 @@ static bool check_content(struct check *c, size_t i, yyjson_val *content, struct
     return true;
 }
 
-/* Text; with a beta header also blocks that add and withdraw tools. */
-static bool check_system_message(struct check *c, size_t i, yyjson_val *content)
-{
-    if (yyjson_is_str(content) || yyjson_arr_size(content) == 0)
-        return check_content(c, i, content, STR("user"), false);
-    yyjson_val *block;
-    yyjson_arr_iter it = yyjson_arr_iter_with(content);
-    for (size_t k = 0; (block = yyjson_arr_iter_next(&it)); k++) {
-        struct str type = json_str(yyjson_obj_get(block, "type"));
-        char path[64];
-        snprintf(path, sizeof(path), "messages.%zu.content.%zu", i, k);
-        if (c->has_beta && is_in_list("tool_addition tool_removal", type))
-            continue;
-        if (!str_eq(type, STR("text")))
-            return bad(c, "%s: only text blocks may be in `system` messages", path);
-        if (!check_block(c, path, block, STR("user")))
-            return false;
-    }
-    return true;
-}
-
 static bool check_message(struct check *c, size_t i, yyjson_val *message, bool is_last)
 {
     if (!yyjson_is_obj(message))
@@ -79,7 +59,7 @@ static bool check_message(struct check *c, size_t i, yyjson_val *message, bool i
     struct str role = json_str(role_val);
     if (!role_val)
         return bad(c, "messages.%zu.role: Field required", i);
-    if (!is_in_list("user assistant system", role))
+    if (!wire_message(role))
         return bad(
             c, "messages: Unexpected role \"%.*s\". Allowed roles are \"user\" or \"assistant\"",
             STR_ARG(check_key(role_val)));
@@ -87,10 +67,8 @@ static bool check_message(struct check *c, size_t i, yyjson_val *message, bool i
         return bad(c, "messages.%zu.content: Field required", i);
     char path[32];
     snprintf(path, sizeof(path), "messages.%zu", i);
-    if (!check_keys(c, path, message, "role content"))
+    if (!wire_check_fields(c, path, message, wire_message(role), "content"))
         return false;
-    if (str_eq(role, STR("system")))
-        return check_system_message(c, i, content);
     return check_content(c, i, content, role, is_last);
 }
 
@@ -162,6 +140,26 @@ static bool is_answered_upstream(yyjson_val *content, yyjson_val *call)
     return false;
 }
 
+/* The code that made a call stands in front of it. */
+static bool check_caller(struct check *c, size_t i, size_t k, yyjson_val *content, yyjson_val *call)
+{
+    struct str id = json_str(json_get(json_get(call, "caller"), "tool_id"));
+    yyjson_val *block;
+    yyjson_arr_iter it = yyjson_arr_iter_with(content);
+    if (!id.p)
+        return true;
+    while ((block = yyjson_arr_iter_next(&it)) && block != call)
+        if (str_eq(json_str(yyjson_obj_get(block, "id")), id) &&
+            str_eq(json_str(yyjson_obj_get(block, "type")), STR("server_tool_use")))
+            return true;
+    if (id.n > 64)
+        id.n = 64;
+    return bad(c,
+               "messages.%zu.content.%zu: `caller.tool_id` does not refer to a `server_tool_use` "
+               "block in this message: %.*s",
+               i, k, STR_ARG(id));
+}
+
 static bool take_assistant(struct check *c, struct turn *t, size_t i, yyjson_val *message,
                            bool continues)
 {
@@ -181,7 +179,11 @@ static bool take_assistant(struct check *c, struct turn *t, size_t i, yyjson_val
         struct str type = json_str(yyjson_obj_get(block, "type"));
         if (str_eq(type, STR("text")))
             t->has_text_behind |= t->n_ids > 0;
-        if (!str_eq(type, STR("tool_use")) || is_answered_upstream(content, block))
+        if (!str_eq(type, STR("tool_use")))
+            continue;
+        if (!check_caller(c, i, k, content, block))
+            return false;
+        if (is_answered_upstream(content, block))
             continue;
         struct str id = json_str(yyjson_obj_get(block, "id"));
         for (size_t j = 0; j < t->n_ids; j++)

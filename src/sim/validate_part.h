@@ -10,12 +10,9 @@
 
 /* A key as an error may quote it: cut to 64 bytes between characters. */
 struct str check_key(yyjson_val *key);
-/* cache_control at `path`; counts it. NULL is fine. */
-bool check_cache_control(struct check *c, const char *path, yyjson_val *v);
-/* Every key of `obj` is in `names` (space-separated). */
-bool check_keys(struct check *c, const char *path, yyjson_val *obj, const char *names);
 /* One of `choices` (space-separated); worded as "a, b or c". */
 bool check_choice(struct check *c, const char *path, yyjson_val *v, const char *choices);
+/* Whether `s` is one of `names` (space-separated). */
 bool is_in_list(const char *names, struct str s);
 
 /* messages: shapes of every message and block. */
@@ -25,7 +22,10 @@ bool check_turns(struct check *c, yyjson_val *messages);
 /* One content block in a message of `role`. */
 bool check_block(struct check *c, const char *path, yyjson_val *block, struct str role);
 
+/* tools: what their shapes do not say. */
 bool check_tools(struct check *c, yyjson_val *tools);
+/* cache_control: how many, and the longer-lived in front. */
+bool check_cache_marks(struct check *c);
 bool check_tool_choice(struct check *c, yyjson_val *choice);
 
 /* A schema for the decoder (strict tools, output_config.format), under `path`. */

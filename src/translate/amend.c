@@ -40,12 +40,14 @@ static const struct {
     {"Invalid `signature` in `thinking` block", NULL, TR_REFUSES_THOUGHTS},
     {"blocks in the latest assistant message cannot be modified", NULL, TR_REFUSES_THOUGHTS},
     {"first message must use the \"user\" role", NULL, TR_REFUSES_ASSISTANT_FIRST},
+    {"`tool_result` blocks must define tools", NULL, TR_REFUSES_NO_TOOLS},
+    {"toolConfig field must be defined", NULL, TR_REFUSES_NO_TOOLS},
 };
 
 static const char *const words[] = {
-    "sampling", "both_sampling", "prefill",         "system_role", "forced_tools",
-    "effort",   "adaptive",      "enabled",         "disabled",    "between_tools",
-    "schema",   "version",       "assistant_first", "prefix",      "thoughts",
+    "sampling",        "both_sampling", "prefill",  "system_role",   "forced_tools", "effort",
+    "adaptive",        "enabled",       "disabled", "between_tools", "schema",       "version",
+    "assistant_first", "prefix",        "thoughts", "no_tools",
 };
 
 static const struct {

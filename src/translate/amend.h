@@ -28,12 +28,14 @@ enum tr_refusal {
     TR_REFUSES_VERSION = 1 << 11,         /* the newest anthropic-version */
     TR_REFUSES_ASSISTANT_FIRST = 1 << 12, /* a conversation that the assistant begins */
     TR_REFUSES_PREFIX = 1 << 13,          /* thinking that belongs to another prompt */
-    TR_REFUSES_THOUGHTS = 1 << 14         /* this request's thinking blocks, whatever they are */
+    TR_REFUSES_THOUGHTS = 1 << 14,        /* this request's thinking blocks, whatever they are */
+    TR_REFUSES_NO_TOOLS = 1 << 15         /* calls in the history without definitions of tools */
 };
 
 /* True of one request only; true of the upstream whatever the model. The others are the model's. */
-#define TR_REFUSALS_OF_REQUEST  ((unsigned)(TR_REFUSES_SCHEMA | TR_REFUSES_THOUGHTS))
-#define TR_REFUSALS_OF_UPSTREAM ((unsigned)(TR_REFUSES_VERSION | TR_REFUSES_ASSISTANT_FIRST))
+#define TR_REFUSALS_OF_REQUEST ((unsigned)(TR_REFUSES_SCHEMA | TR_REFUSES_THOUGHTS))
+#define TR_REFUSALS_OF_UPSTREAM                                                                    \
+    ((unsigned)(TR_REFUSES_VERSION | TR_REFUSES_ASSISTANT_FIRST | TR_REFUSES_NO_TOOLS))
 
 struct tr_amend {
     unsigned refuses; /* a set of enum tr_refusal */

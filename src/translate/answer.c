@@ -5,17 +5,22 @@
 
 #include <string.h>
 
+#include "translate/memory.h"
+#include "translate/text.h"
 #include "translate/tool_name.h"
 
 #define NAMES_BYTES_MAX 4096
+#define EXTRA_BYTES_MAX 65536
 #define DEFAULT_REFUSAL "The model declined this request."
 
 bool answer_init(struct answer *a, const struct tr_stream_params *params)
 {
     *a = (struct answer){.params = params};
-    chunk_init(&a->chunk, params->choice, params->include_usage);
+    chunk_init(&a->chunk, params);
     buf_init(&a->input, ANSWER_INPUT_BYTES_MAX);
     buf_init(&a->names, NAMES_BYTES_MAX);
+    buf_init(&a->unmet, CONFORMITY_BYTES_MAX);
+    buf_init(&a->extra, EXTRA_BYTES_MAX);
     custom_input_init(&a->custom);
     buf_init(&a->custom_text, ANSWER_INPUT_BYTES_MAX);
     /* The filter lets go of what it held back, besides what it is given. */
@@ -23,7 +28,7 @@ bool answer_init(struct answer *a, const struct tr_stream_params *params)
     carrier_init(&a->carrier, params->carries_content || params->may_pause);
     buf_init(&a->unfenced, ANSWER_INPUT_BYTES_MAX + FENCE_HELD_MAX);
     if (!params->is_stream)
-        a->whole = completion_create();
+        a->whole = completion_create(a->chunk.reasoning_forms);
     return params->is_stream || a->whole;
 }
 
@@ -33,8 +38,10 @@ void answer_done(struct answer *a)
     completion_destroy(a->whole);
     buf_done(&a->input);
     buf_done(&a->names);
+    buf_done(&a->extra);
     annotations_done(&a->annotations);
     carrier_done(&a->carrier);
+    buf_done(&a->unmet);
     custom_input_done(&a->custom);
     buf_done(&a->custom_text);
     buf_done(&a->unfenced);
@@ -71,11 +78,6 @@ static enum answer_err emit(struct answer *a, const struct part *part, struct bu
     return ANSWER_OK;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 static bool is_blank_escape(char c)
 {
     return c == 'n' || c == 'r' || c == 't' || c == 'f';
@@ -85,18 +87,18 @@ static bool begins_blank(struct piece p)
 {
     if (p.is_escaped && p.s.p[0] == '\\')
         return is_blank_escape(p.s.p[1]);
-    return is_blank(p.s.p[0]);
+    return text_is_blank_char(p.s.p[0]);
 }
 
 static bool ends_blank(struct piece p)
 {
     char last = p.s.p[p.s.n - 1];
     if (!p.is_escaped)
-        return is_blank(last);
+        return text_is_blank_char(last);
     size_t slashes = 0; /* in front of `last`: an odd number escapes it */
     while (slashes + 1 < p.s.n && p.s.p[p.s.n - 2 - slashes] == '\\')
         slashes++;
-    return slashes % 2 ? is_blank_escape(last) : is_blank(last);
+    return slashes % 2 ? is_blank_escape(last) : text_is_blank_char(last);
 }
 
 /*
@@ -114,7 +116,9 @@ static enum answer_err add_text(struct answer *a, struct piece text, struct buf 
     a->is_after_gap = false;
     a->is_blank_last = ends_blank(text);
     annotations_text(&a->annotations, text, is_apart);
-    return emit(a, &(struct part){.kind = PART_TEXT, .text = text, .is_apart = is_apart}, out);
+    struct part part = {
+        .kind = PART_TEXT, .block = a->text_shown, .text = text, .is_apart = is_apart};
+    return emit(a, &part, out);
 }
 
 static enum answer_err add_unfenced(struct answer *a, struct buf *out)
@@ -140,7 +144,9 @@ static enum answer_err add_reasoning(struct answer *a, enum part_kind kind, stru
 {
     if (text.s.n == 0)
         return ANSWER_OK;
-    return emit(a, &(struct part){.kind = kind, .index = a->block.number, .text = text}, out);
+    struct part part = {
+        .kind = kind, .index = a->block.number, .block = a->block.shown, .text = text};
+    return emit(a, &part, out);
 }
 
 static enum call_form form_of(const struct answer *a, struct str name)
@@ -156,13 +162,14 @@ static bool is_dropped(enum call_form form, unsigned number)
     return form == CALL_FUNCTION && number > 0;
 }
 
-static enum answer_err add_call(struct answer *a, struct str id, struct str name, struct buf *out)
+static enum answer_err add_call(struct answer *a, const struct pending_call *call, struct buf *out)
 {
     struct part part = {.kind = PART_CALL,
                         .index = a->calls++,
-                        .id = id,
-                        .name = tool_name_client(a->params->tool_names, name),
-                        .form = form_of(a, name)};
+                        .id = call->id,
+                        .name = tool_name_client(a->params->tool_names, call->name),
+                        .extra = call->extra,
+                        .form = form_of(a, call->name)};
     return is_dropped(part.form, part.index) ? ANSWER_OK : emit(a, &part, out);
 }
 
@@ -215,45 +222,69 @@ static enum answer_err add_all_arguments(struct answer *a, unsigned number, enum
 }
 
 /* Keeps what identifies a call until its block ends. */
-static enum answer_err open_pending(struct answer *a, struct str caller, struct str id,
-                                    struct str name)
+static enum answer_err open_pending(struct answer *a, struct pending_call call)
 {
     buf_reset(&a->names);
-    char *at = buf_reserve(&a->names, caller.n + id.n + name.n);
+    char *at = buf_reserve(&a->names, call.caller.n + call.id.n + call.name.n);
     if (!at)
         return ANSWER_TOO_LARGE;
-    struct str *parts[] = {&caller, &id, &name};
+    struct str *parts[] = {&call.caller, &call.id, &call.name};
     for (size_t i = 0; i < PX_ARRAY_LEN(parts); i++) {
         buf_append_str(&a->names, *parts[i]);
         parts[i]->p = at;
         at += parts[i]->n;
     }
-    a->open_call = (struct pending_call){.caller = caller, .id = id, .name = name};
+    a->open_call = call;
     a->block.is_pending = true;
     return ANSWER_OK;
 }
 
+static bool is_direct(struct str caller_type)
+{
+    return caller_type.n == 0 || str_eq(caller_type, STR("direct"));
+}
+
+/* Who called, and of which set the tool is: clients that know these send them back. */
+static bool write_extra(struct answer *a, yyjson_val *block)
+{
+    yyjson_val *caller = json_get(block, "caller"), *toolset = json_get(block, "toolset_name");
+    buf_reset(&a->extra);
+    if (!is_direct(json_str(json_get(caller, "type")))) {
+        buf_append_z(&a->extra, ",\"caller\":");
+        json_write_value(&a->extra, caller);
+    }
+    if (yyjson_is_str(toolset)) {
+        buf_append_z(&a->extra, ",\"toolset_name\":");
+        json_write_value(&a->extra, toolset);
+    }
+    return !a->extra.failed;
+}
+
 static enum answer_err open_call(struct answer *a, yyjson_val *block, struct buf *out)
 {
-    struct str id = json_str(json_get(block, "id")), name = json_str(json_get(block, "name"));
-    if (!id.n || !name.n)
+    yyjson_val *caller = json_get(block, "caller");
+    struct pending_call call = {.caller = json_str(json_get(caller, "tool_id")),
+                                .id = json_str(json_get(block, "id")),
+                                .name = json_str(json_get(block, "name"))};
+    if (!call.id.n || !call.name.n)
         return ANSWER_MALFORMED;
+    if (!write_extra(a, block))
+        return ANSWER_TOO_LARGE;
+    call.extra = buf_str(&a->extra);
     buf_reset(&a->input);
     yyjson_val *input = json_get(block, "input");
     if (yyjson_is_obj(input) && yyjson_obj_size(input) > 0 && !json_write_value(&a->input, input))
         return ANSWER_TOO_LARGE;
     a->block.number = a->calls;
-    a->block.form = form_of(a, name);
-    yyjson_val *caller = json_get(block, "caller");
-    struct str caller_type = json_str(json_get(caller, "type"));
-    if (caller_type.n && !str_eq(caller_type, STR("direct")))
-        return open_pending(a, json_str(json_get(caller, "tool_id")), id, name);
-    return add_call(a, id, name, out);
+    a->block.form = form_of(a, call.name);
+    const bool is_own = is_direct(json_str(json_get(caller, "type")));
+    return is_own ? add_call(a, &call, out) : open_pending(a, call);
 }
 
 static enum answer_err open_thinking(struct answer *a, yyjson_val *block, struct buf *out)
 {
     a->block.number = a->reasonings++;
+    a->block.shown = a->shown++;
     struct piece text = {.s = json_str(json_get(block, "thinking"))};
     struct piece signature = {.s = json_str(json_get(block, "signature"))};
     enum answer_err err = add_reasoning(a, PART_REASONING, text, out);
@@ -263,6 +294,7 @@ static enum answer_err open_thinking(struct answer *a, yyjson_val *block, struct
 static enum answer_err open_redacted(struct answer *a, yyjson_val *block, struct buf *out)
 {
     a->block.number = a->reasonings++;
+    a->block.shown = a->shown++;
     struct piece data = {.s = json_str(json_get(block, "data"))};
     return add_reasoning(a, PART_ENCRYPTED, data, out);
 }
@@ -276,6 +308,7 @@ static enum answer_err open_text(struct answer *a, yyjson_val *block, struct buf
 {
     yyjson_val *citations = json_get(block, "citations"), *citation;
     size_t i, n;
+    a->text_shown = a->shown++;
     annotations_begin(&a->annotations);
     yyjson_arr_foreach(citations, i, n, citation)
     {
@@ -406,7 +439,7 @@ static enum answer_err release_pending(struct answer *a, struct buf *out)
     for (const struct pending_node *node = a->pending.first; node; node = node->next) {
         unsigned number = a->calls;
         enum call_form form = form_of(a, node->call.name);
-        enum answer_err err = add_call(a, node->call.id, node->call.name, out);
+        enum answer_err err = add_call(a, &node->call, out);
         if (!err)
             err = add_all_arguments(a, number, form, node->call.arguments, out);
         if (err)
@@ -454,14 +487,40 @@ struct str answer_paused(struct answer *a, enum stop_reason reason)
     return carrier_array(&a->carrier);
 }
 
+bool answer_memo(struct answer *a, const struct tr_place *place, struct digest *ret_key,
+                 struct str *ret_content)
+{
+    struct json_error err;
+    /* What a function_call answers has no id to be found by. */
+    if (!place->is_kept || (a->calls == 0 && !a->carrier.has_thinking) ||
+        (a->calls > 0 && a->params->is_function_call))
+        return false;
+    const struct str content = carrier_array(&a->carrier);
+    yyjson_doc *doc = content.n ? json_parse(content, &err) : NULL;
+    const bool has_key = doc && memory_key_of_content(place->key, place->conversation,
+                                                      yyjson_doc_get_root(doc), ret_key);
+    yyjson_doc_free(doc);
+    *ret_content = a->carrier.has_thinking ? content : STR("[]");
+    return has_key;
+}
+
 /* What stands behind the only choice. */
-static bool write_end(const struct answer *a, const struct tr_usage *usage, struct buf *out)
+static bool write_end(const struct answer *a, const struct usage_report *usage, struct buf *out)
 {
     const struct completion *whole = a->whole;
     if (whole)
         return completion_write(&whole, 1, usage, out);
     chunk_write_end(&a->chunk, usage, out);
     return true;
+}
+
+/* The whole answer, complete, against what was wanted of it. */
+static bool check_wanted(struct answer *a, enum stop_reason stop, const char *reason)
+{
+    const struct tr_wanted *wanted = &a->params->wanted;
+    if (!wanted->is_json || stop != STOP_END_TURN || strcmp(reason, "stop") != 0)
+        return true;
+    return completion_check(a->whole, wanted->schema, &a->unmet);
 }
 
 enum answer_err answer_finish(struct answer *a, const struct answer_end *end, struct buf *out,
@@ -486,7 +545,7 @@ enum answer_err answer_finish(struct answer *a, const struct answer_end *end, st
                                            .service_tier = end->service_tier,
                                            .is_refused = end->reason == STOP_REFUSAL,
                                            .metadata = a->params->metadata};
-        if (!completion_end(a->whole, &whole_end))
+        if (!completion_end(a->whole, &whole_end) || !check_wanted(a, end->reason, reason))
             return ANSWER_TOO_LARGE;
     } else {
         chunk_write_finish(&a->chunk, reason, end->service_tier, out);

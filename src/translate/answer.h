@@ -10,6 +10,7 @@
 #include "translate/carrier.h"
 #include "translate/chunk.h"
 #include "translate/completion.h"
+#include "translate/conformity.h"
 #include "translate/custom_input.h"
 #include "translate/delta.h"
 #include "translate/fence.h"
@@ -33,6 +34,7 @@ struct block {
     enum block_kind kind;
     int64_t index;
     unsigned number; /* among reasoning blocks, or among tool calls as the client sees them */
+    unsigned shown;  /* a reasoning block's: among texts and reasoning blocks */
     bool has_input;  /* a tool call's JSON came in pieces */
     bool is_pending; /* a tool call that is kept back, see pending.h */
     enum call_form form;
@@ -43,19 +45,22 @@ struct answer {
     struct chunk chunk;                    /* the one writer, */
     struct completion *whole;              /* the other; NULL when streaming */
     struct block block;
-    unsigned reasonings, calls;
-    bool has_text;      /* text was passed on */
-    bool is_after_gap;  /* a block of another type came since */
-    bool is_blank_last; /* that text ended with a blank */
-    struct buf input;   /* a tool call's JSON that is not passed on piece by piece */
+    unsigned reasonings, calls, shown;
+    unsigned text_shown; /* of the last text block */
+    bool has_text;       /* text was passed on */
+    bool is_after_gap;   /* a block of another type came since */
+    bool is_blank_last;  /* that text ended with a blank */
+    struct buf input;    /* a tool call's JSON that is not passed on piece by piece */
     struct pending pending;
     struct pending_call open_call; /* the kept back call that is open; its strings are in `names` */
     struct buf names;
+    struct buf extra;           /* members of the open call beside its name and input */
     struct custom_input custom; /* of the open call, if it is of a custom tool */
     struct buf custom_text;     /* what a piece of its JSON adds to its text */
     struct fence fence;
     struct annotations annotations;
     struct carrier carrier;
+    struct buf unmet;    /* what a whole answer lacks of params->wanted */
     struct buf unfenced; /* what a piece of text leaves behind the filter */
 };
 
@@ -64,7 +69,7 @@ struct answer_end {
     enum stop_reason reason;
     const char *service_tier;         /* NULL = not said */
     struct str explanation, category; /* of a refusal; may be empty */
-    const struct tr_usage *usage;
+    const struct usage_report *usage;
 };
 
 /* False without memory. `params` is borrowed until answer_done. */
@@ -85,6 +90,12 @@ enum answer_err answer_block_end(struct answer *a, struct buf *out);
  * back; else empty.
  */
 struct str answer_paused(struct answer *a, enum stop_reason reason);
+/*
+ * What is to be remembered of the finished answer: its content, or an empty array where it called
+ * tools without having thought. False: nothing is. Valid until answer_done.
+ */
+bool answer_memo(struct answer *a, const struct tr_place *place, struct digest *ret_key,
+                 struct str *ret_content);
 /* Writes the end; *ret_reason is static text. */
 enum answer_err answer_finish(struct answer *a, const struct answer_end *end, struct buf *out,
                               const char **ret_reason);

@@ -87,6 +87,12 @@ static void write_tool_use(struct buf *b, const struct tool_use *use)
     write_member(b, ",\"name\":", use->name);
     buf_append_z(b, ",\"input\":");
     write_input(b, use);
+    if (use->caller) {
+        buf_append_z(b, ",\"caller\":");
+        json_write_value(b, use->caller);
+    }
+    if (use->toolset.n)
+        write_member(b, ",\"toolset_name\":", use->toolset);
 }
 
 static void write_tool_result(struct buf *b, const struct tool_result *result)

@@ -39,6 +39,8 @@ struct tool_use {
     enum tool_input input;
     struct str text;
     yyjson_val *value;
+    yyjson_val *caller; /* the code that calls, as the upstream said it; NULL = the model */
+    struct str toolset; /* the set that the tool is of; empty = none */
     /* What tool_history.c gives the id by. */
     struct str client_id; /* empty: the client gave none */
     size_t message;       /* of the client's messages */

@@ -119,6 +119,8 @@ bool body_write(struct translation *t)
 {
     struct buf *b = &t->out->body;
     write_settings(b, t);
+    if (t->verbosity && !blocks_add(t, &t->system, str_of(t->verbosity), CACHE_NONE))
+        return false;
     if (t->format.instruction.n && !blocks_add(t, &t->system, t->format.instruction, CACHE_NONE))
         return false;
     tools_write(t, b);

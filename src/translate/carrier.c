@@ -123,6 +123,7 @@ void carrier_open(struct carrier *c, yyjson_val *block)
     bool is_flat = str_eq(type, STR("text")) || str_eq(type, STR("tool_use"));
     c->is_needed |= is_thought ? c->is_begun : !is_flat;
     c->is_begun |= !is_thought;
+    c->has_thinking |= is_thought;
     c->kind = kind_of(type);
     c->is_open = true;
     buf_append_z(&c->json, c->json.len ? ",{\"type\":" : "{\"type\":");
@@ -152,6 +153,7 @@ void carrier_cite(struct carrier *c, yyjson_val *citation)
     if (c->citations.len)
         buf_append_char(&c->citations, ',');
     json_write_value(&c->citations, citation);
+    c->is_needed = true;
 }
 
 static void write_string(struct buf *to, const char *name, const struct buf *text)
@@ -191,6 +193,8 @@ void carrier_close(struct carrier *c)
         break;
     case CARRIER_TEXT:
         write_string(&c->json, "text", &c->text);
+        c->is_needed |= c->has_text && c->text.len > 0;
+        c->has_text |= c->text.len > 0;
         if (c->citations.len) {
             buf_append_z(&c->json, ",\"citations\":[");
             buf_append_str(&c->json, buf_str(&c->citations));

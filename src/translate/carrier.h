@@ -21,6 +21,8 @@ struct carrier {
     bool is_broken;         /* something came that cannot be carried */
     bool is_needed;         /* flat fields would not do */
     bool is_begun;          /* a block that is no thought came: one behind it is out of order */
+    bool has_text;          /* a text came: another is one with it in the flat fields */
+    bool has_thinking;      /* a block of it came */
     bool is_open;           /* a block is */
     enum carrier_kind kind; /* of the open block: which of its members its deltas fill */
     struct buf json;        /* the blocks, elements of a JSON array */

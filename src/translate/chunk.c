@@ -4,16 +4,16 @@
  */
 #include "translate/chunk.h"
 
-#include "translate/carrier.h"
-#include "translate/usage.h"
+#include "translate/reasoning_form.h"
 #include "json/json.h"
 
 /* Id and model, escaped, and what stands around them. */
 #define HEAD_BYTES_MAX 8192
 
-void chunk_init(struct chunk *c, unsigned choice, bool include_usage)
+void chunk_init(struct chunk *c, const struct tr_stream_params *params)
 {
-    *c = (struct chunk){.choice = choice, .include_usage = include_usage};
+    *c = (struct chunk){.choice = params->choice, .include_usage = params->include_usage};
+    c->reasoning_forms = params->reasoning_forms ? params->reasoning_forms : TR_REASONING_USUAL;
     buf_init(&c->head, HEAD_BYTES_MAX);
 }
 
@@ -30,11 +30,11 @@ bool chunk_begin(struct chunk *c, struct str id, struct str model, int64_t creat
 
 _Static_assert(TR_CHOICES_MAX <= 10, "a choice has one digit");
 
-static void open_delta(const struct chunk *c, struct buf *out)
+static void open_delta(const struct chunk *c, unsigned choice, struct buf *out)
 {
     buf_append_str(out, buf_str(&c->head));
     buf_append_str(out, STR("[{\"index\":"));
-    buf_append_char(out, (char)('0' + c->choice));
+    buf_append_char(out, (char)('0' + choice));
     buf_append_str(out, STR(",\"delta\":{"));
 }
 
@@ -51,9 +51,9 @@ static void close_delta(const struct chunk *c, struct buf *out)
     close_choices(c, out);
 }
 
-void chunk_write_role(const struct chunk *c, struct buf *out)
+void chunk_write_role(const struct chunk *c, unsigned choice, struct buf *out)
 {
-    open_delta(c, out);
+    open_delta(c, choice, out);
     buf_append_str(out, STR("\"role\":\"assistant\",\"content\":\"\",\"refusal\":null"));
     close_delta(c, out);
 }
@@ -63,16 +63,6 @@ static void write_member(struct buf *out, struct str opening, struct piece text)
     buf_append_str(out, opening);
     piece_write(out, text);
     buf_append_char(out, '"');
-}
-
-/* One entry of reasoning_details; clients join those of the same index. */
-static void write_detail(const struct part *part, struct str opening, struct buf *out)
-{
-    bool is_carrier = part->kind == PART_CARRIER;
-    buf_append_str(out, STR("\"reasoning_details\":[{\"type\":\"reasoning."));
-    write_member(out, opening, part->text);
-    buf_printf(out, ",\"index\":%u,\"format\":\"%s\"}]", part->index,
-               is_carrier ? CARRIER_FORMAT : PART_REASONING_FORMAT);
 }
 
 /* {"name":"f","arguments":"": the texts of a call, the second one open. */
@@ -95,6 +85,7 @@ static void write_call(const struct part *part, struct buf *out)
     json_write_string(out, part->id);
     buf_printf(out, ",\"type\":\"%s\",\"%s\":", type, type);
     write_named(part, out);
+    buf_append_str(out, part->extra);
     buf_append_str(out, STR("}]"));
 }
 
@@ -140,24 +131,22 @@ static void write_refusal(const struct part *part, struct buf *out)
 
 void chunk_write_part(const struct chunk *c, const struct part *part, struct buf *out)
 {
-    open_delta(c, out);
+    const size_t from = out->len;
+    bool is_said = true;
+    open_delta(c, c->choice, out);
     switch (part->kind) {
     case PART_TEXT:
         write_member(out,
                      part->is_apart ? STR("\"content\":\"" PART_SEPARATOR) : STR("\"content\":\""),
                      part->text);
+        if (c->reasoning_forms & TR_REASONING_CONTENT_BLOCKS)
+            reasoning_delta_write(c->reasoning_forms, part, true, out);
         break;
     case PART_REASONING:
-        write_member(out, STR("\"reasoning_content\":\""), part->text);
-        buf_append_char(out, ',');
-        write_detail(part, STR("text\",\"text\":\""), out);
-        break;
     case PART_SIGNATURE:
-        write_detail(part, STR("text\",\"signature\":\""), out);
-        break;
     case PART_ENCRYPTED:
     case PART_CARRIER:
-        write_detail(part, STR("encrypted\",\"data\":\""), out);
+        is_said = reasoning_delta_write(c->reasoning_forms, part, false, out);
         break;
     case PART_CALL:
         write_call(part, out);
@@ -172,13 +161,16 @@ void chunk_write_part(const struct chunk *c, const struct part *part, struct buf
         write_refusal(part, out);
         break;
     }
-    close_delta(c, out);
+    if (is_said)
+        close_delta(c, out);
+    else
+        out->len = from;
 }
 
 void chunk_write_finish(const struct chunk *c, const char *finish_reason, const char *service_tier,
                         struct buf *out)
 {
-    open_delta(c, out);
+    open_delta(c, c->choice, out);
     buf_append_str(out, STR("},\"logprobs\":null,\"finish_reason\":\""));
     buf_append_z(out, finish_reason);
     buf_append_str(out, STR("\"}]"));
@@ -190,7 +182,7 @@ void chunk_write_finish(const struct chunk *c, const char *finish_reason, const 
     close_choices(c, out);
 }
 
-void chunk_write_end(const struct chunk *c, const struct tr_usage *usage, struct buf *out)
+void chunk_write_end(const struct chunk *c, const struct usage_report *usage, struct buf *out)
 {
     if (c->include_usage) {
         buf_append_str(out, buf_str(&c->head));

@@ -6,6 +6,7 @@
 
 #include "translate/part.h"
 #include "translate/stream.h"
+#include "translate/usage.h"
 
 /* All text of an answer together, as JSON: many times what any model can write. */
 #define COMPLETION_BYTES_MAX (32u << 20)
@@ -20,8 +21,8 @@ struct completion_end {
 
 struct completion;
 
-/* Returns owned; NULL without memory. */
-struct completion *completion_create(void);
+/* Returns owned; NULL without memory. `reasoning_forms`: a set of enum tr_reasoning_form. */
+struct completion *completion_create(unsigned reasoning_forms);
 void completion_destroy(struct completion *c);
 /* Once, before completion_end. `id` is the upstream's. */
 bool completion_begin(struct completion *c, struct str id, struct str model,
@@ -30,8 +31,13 @@ bool completion_begin(struct completion *c, struct str id, struct str model,
 bool completion_add(struct completion *c, const struct part *part);
 /* Once, before completion_write. False as completion_add. */
 bool completion_end(struct completion *c, const struct completion_end *end);
+/*
+ * Behind completion_end: what conformity.h says of the text, into `ret_unmet`; mends it. False as
+ * completion_add.
+ */
+bool completion_check(struct completion *c, struct str schema, struct buf *ret_unmet);
 /* The answer whose choices are `all`, in order; what they share is the first one's. */
-bool completion_write(const struct completion *const all[], size_t n, const struct tr_usage *usage,
-                      struct buf *out);
+bool completion_write(const struct completion *const all[], size_t n,
+                      const struct usage_report *usage, struct buf *out);
 
 #endif

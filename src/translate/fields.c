@@ -12,10 +12,13 @@
 #define BETAS_MAX      32  /* names in the anthropic-beta header */
 #define BETA_BYTES_MAX 128 /* of one name */
 #define PENALTY_MAX    2.0
-#define FAST_BETA      "fast-mode-2026-02-01"
-#define FALLBACK_BETA  "server-side-fallback-2026-07-01"
-#define CONTEXT_BETA   "context-management-2025-06-27"
-#define MCP_BETA       "mcp-client-2025-11-20"
+/* Constant, as all of a prompt's beginning should be. */
+#define BE_BRIEF      "Keep your answers brief: say what is asked for and no more."
+#define BE_THOROUGH   "Answer at length: explain, and give details and examples where they help."
+#define FAST_BETA     "fast-mode-2026-02-01"
+#define FALLBACK_BETA "server-side-fallback-2026-07-01"
+#define CONTEXT_BETA  "context-management-2025-06-27"
+#define MCP_BETA      "mcp-client-2025-11-20"
 
 static bool refuse_value(struct translation *t, const char *param, const char *expected)
 {
@@ -117,6 +120,31 @@ static bool read_stream_options(struct translation *t, const char *name, yyjson_
     return ignore_param(t, str_of(name));
 }
 
+/* OpenRouter's: usage in any answer, and more of it than OpenAI's. */
+static bool read_usage(struct translation *t, const char *name, yyjson_val *v)
+{
+    if (!want_object(t, name, v))
+        return false;
+    size_t i, max;
+    yyjson_val *key, *member;
+    yyjson_obj_foreach(v, i, max, key, member)
+    {
+        bool is_on;
+        if (yyjson_is_null(member))
+            continue;
+        if (!str_eq(json_str(key), STR("include"))) {
+            if (!ignore_member(t, name, name, json_str(key)))
+                return false;
+            continue;
+        }
+        if (!want_bool(t, "usage.include", member, &is_on))
+            return false;
+        t->out->anthropic_usage |= is_on;
+        t->out->include_usage |= is_on && t->out->is_stream;
+    }
+    return true;
+}
+
 static bool add_stop(struct translation *t, const char *path, yyjson_val *v, size_t *dropped)
 {
     struct str stop;
@@ -201,9 +229,13 @@ static bool read_verbosity(struct translation *t, const char *name, yyjson_val *
         return false;
     if (str_eq(word, STR("medium"))) /* what is had without it */
         return true;
-    if (str_eq(word, STR("low")) || str_eq(word, STR("high")))
+    const bool is_low = str_eq(word, STR("low"));
+    if (!is_low && !str_eq(word, STR("high")))
+        return refuse_value(t, name, "one of low, medium, high");
+    if (!t->policy->verbosity_instruction)
         return ignore_param(t, str_of(name));
-    return refuse_value(t, name, "one of low, medium, high");
+    t->verbosity = is_low ? BE_BRIEF : BE_THOROUGH;
+    return true;
 }
 
 static bool read_service_tier(struct translation *t, const char *name, yyjson_val *v)
@@ -332,6 +364,11 @@ static enum field field_of(struct str name)
         if (str_eq(name, str_of(fields[i].name)))
             return (enum field)i;
     return FIELD_COUNT;
+}
+
+bool tr_is_field(struct str name)
+{
+    return field_of(name) != FIELD_COUNT;
 }
 
 void fields_collect(struct translation *t, yyjson_val *root)

@@ -16,6 +16,7 @@ enum stop_reason finish_read(struct str stop_reason)
         {{"refusal", 7}, STOP_REFUSAL},
         {{"model_context_window_exceeded", 29}, STOP_CONTEXT_WINDOW},
         {{"pause_turn", 10}, STOP_PAUSE_TURN},
+        {{"compaction", 10}, STOP_END_TURN}, /* asked for by context_management */
     };
     for (size_t i = 0; i < PX_ARRAY_LEN(names); i++)
         if (str_eq(stop_reason, names[i].name))

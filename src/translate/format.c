@@ -98,6 +98,27 @@ static bool has_object_root(yyjson_val *schema)
     return str_eq(json_str(type), STR("object")) || (!type && json_get(schema, "properties"));
 }
 
+/* `prefix`, and the schema as JSON; in the arena. False: refused for want of memory. */
+static bool write_schema(struct translation *t, struct str prefix, yyjson_val *schema,
+                         struct str *ret)
+{
+    struct buf text;
+    buf_init(&text, t->format.schema.max);
+    buf_append_str(&text, prefix);
+    json_write_value(&text, schema);
+    *ret = arena_strdup(t->arena, buf_str(&text));
+    bool is_kept = !text.failed && ret->p;
+    buf_done(&text);
+    return is_kept || refuse_memory(t);
+}
+
+/* A completion is held against it; of a stream nobody could take back what went out. */
+static bool want_schema(struct translation *t, yyjson_val *schema)
+{
+    t->out->wanted.is_json = true;
+    return t->out->is_stream || write_schema(t, STR(""), schema, &t->out->wanted.schema);
+}
+
 static bool fall_back(struct translation *t, const struct wanted *w, const char *why)
 {
     if (t->policy->strict)
@@ -105,21 +126,16 @@ static bool fall_back(struct translation *t, const struct wanted *w, const char 
                       "Unsupported value: 'response_format.json_schema.schema' holds %s, which "
                       "model '%.*s' cannot be held to.",
                       why, STR_ARG(t->out->model));
-    struct buf text;
-    buf_init(&text, t->format.schema.max);
-    buf_append_z(&text, SCHEMA_TEXT);
-    json_write_value(&text, w->schema);
-    struct str copy = arena_strdup(t->arena, buf_str(&text));
-    bool is_kept = !text.failed && copy.p;
-    buf_done(&text);
-    if (!is_kept)
-        return refuse_memory(t);
+    struct str text;
+    if (!write_schema(t, STR(SCHEMA_TEXT), w->schema, &text))
+        return false;
     t->out->is_best_effort_format = true;
+    t->out->wanted.may_repeat = w->is_strict;
     if ((t->policy->amend.refuses & TR_REFUSES_SCHEMA) &&
         !modify_param(t, "unsupported_value", "response_format.json_schema.schema",
                       "response_format(best-effort)"))
         return false;
-    return instruct(t, copy);
+    return instruct(t, text);
 }
 
 static bool read_json_schema(struct translation *t, yyjson_val *v)
@@ -135,6 +151,8 @@ static bool read_json_schema(struct translation *t, yyjson_val *v)
         return refuse(t, "invalid_value", "response_format.json_schema.schema",
                       "Invalid schema for response_format '%.*s': schema must have type 'object'.",
                       STR_ARG(w.name));
+    if (!want_schema(t, w.schema))
+        return false;
     if (!t->model.takes_structured_outputs)
         return fall_back(t, &w, "a schema");
     struct schema_result result;
@@ -168,6 +186,8 @@ static bool read_output_format(struct translation *t, yyjson_val *v)
     if (!t->model.takes_structured_outputs)
         return ignore_param(t, STR("output_config.format"));
     t->out->is_structured = true;
+    if (!want_schema(t, schema))
+        return false;
     return json_write_value(&t->format.schema, schema) || refuse_memory(t);
 }
 
@@ -190,8 +210,10 @@ bool format_read(struct translation *t)
         return false;
     if (str_eq(type, STR("text")))
         return true;
-    if (str_eq(type, STR("json_object")))
+    if (str_eq(type, STR("json_object"))) {
+        t->out->wanted = (struct tr_wanted){.is_json = true, .may_repeat = true};
         return instruct(t, STR(OBJECT_TEXT));
+    }
     if (str_eq(type, STR("json_schema")))
         return read_json_schema(t, json_get(v, "json_schema"));
     return refuse(t, "invalid_value", "response_format.type",

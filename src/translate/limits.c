@@ -52,6 +52,19 @@ static bool clamp(struct translation *t, const char *name, int64_t *limit)
                         (long long)max);
 }
 
+/* A small limit that thinking alone would use up. */
+static bool raise_limit(struct translation *t, const char *name, int64_t *limit)
+{
+    int64_t min = t->policy->thinking_min_tokens;
+    if (min > t->model.max_output_tokens)
+        min = t->model.max_output_tokens;
+    if (!reasoning_is_on(t) || *limit >= min)
+        return true;
+    *limit = min;
+    return modify_param(t, "integer_below_min_value", name, "%s=%lld(thinking)", name,
+                        (long long)min);
+}
+
 bool max_tokens_settle(struct translation *t)
 {
     const struct tr_policy *p = t->policy;
@@ -63,7 +76,8 @@ bool max_tokens_settle(struct translation *t)
     if (new && (!read_limit(t, "max_completion_tokens", new, &limit)))
         return false;
     if (old || new) {
-        if (!clamp(t, new ? "max_completion_tokens" : "max_tokens", &limit))
+        const char *name = new ? "max_completion_tokens" : "max_tokens";
+        if (!clamp(t, name, &limit) || !raise_limit(t, name, &limit))
             return false;
         is_reserved = false;
     } else {

@@ -4,9 +4,11 @@
  * was (prompt caches and signed thinking depend on it), except where a model has no system role
  * inside the conversation.
  */
+#include "translate/block.h"
 #include "translate/content.h"
 #include "translate/fields.h"
 #include "translate/media.h"
+#include "translate/recall.h"
 #include "translate/replay.h"
 #include "translate/text.h"
 #include "translate/tool_history.h"
@@ -26,6 +28,19 @@ struct reading {
     struct blocks other_lead; /* the ones before that */
 };
 
+/* A call from code is that only where the code stands in front of it: the upstream looks there. */
+static void check_caller(struct turn *turn, const struct block *b)
+{
+    if (b->kind == BLOCK_VALUE &&
+        str_eq(json_str(json_get(b->value, "type")), STR("server_tool_use")))
+        turn->code = json_str(json_get(b->value, "id"));
+    if (b->kind != BLOCK_TOOL_USE || !b->tool_use->caller)
+        return;
+    struct str code = json_str(json_get(b->tool_use->caller, "tool_id"));
+    if (code.n && !str_eq(code, turn->code))
+        b->tool_use->caller = NULL;
+}
+
 /*
  * A turn's blocks as they come, but texts in front of its tool calls: behind one, they make it
  * count as unanswered.
@@ -36,6 +51,7 @@ static bool append(struct translation *t, struct turn *turn, struct blocks *from
         struct block *b = from->first;
         from->first = b->next;
         b->next = NULL;
+        check_caller(turn, b);
         if (b->kind == BLOCK_TEXT && turn->has_call) {
             struct block **at = turn->before_call ? &turn->before_call->next : &turn->blocks.first;
             b->next = *at;
@@ -227,6 +243,7 @@ static const struct {
     {"tool_calls", BY_ANYONE},
     {"function_call", BY_ANYONE},
     {"annotations", BY_ANYONE},
+    {"citations", BY_ASSISTANT},
     {"logprobs", BY_ANYONE},
     {"phase", BY_ANYONE},
     {"reasoning", BY_ANYONE},
@@ -305,10 +322,12 @@ static bool gather_assistant(struct translation *t, size_t index, yyjson_val *me
     bool is_whole;
     if (!replay_read_content(t, index, message, ret, &is_whole))
         return false;
+    if (!is_whole &&
+        (!replay_read(t, index, message, ret) || !recall_read(t, index, message, ret, &is_whole)))
+        return false;
     if (is_whole)
         return true;
-    if (!replay_read(t, index, message, ret) ||
-        !content_read(t, index, SPEAKER_ASSISTANT, json_get(message, "content"), ret))
+    if (!content_read(t, index, SPEAKER_ASSISTANT, json_get(message, "content"), ret))
         return false;
     struct str refusal = json_str(json_get(message, "refusal"));
     if (!ret->first && !text_is_blank(refusal) && !blocks_add(t, ret, refusal, CACHE_NONE))
@@ -404,12 +423,15 @@ bool messages_read(struct translation *t)
     struct reading r = {.blank_user = -1};
     size_t i, max;
     yyjson_val *v;
+    recall_begin(t);
     yyjson_arr_foreach(messages, i, max, v)
     {
         t->origin = origin_of(i, v);
         if (!read_message(t, &r, i, v))
             return false;
+        recall_pass(t, v);
     }
+    recall_end(t);
     t->origin = (struct origin){0};
     return settle_end(t, &r) && lead_with_user(t) && media_settle(t);
 }

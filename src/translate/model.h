@@ -77,4 +77,8 @@ bool tr_models_write_list(const struct tr_models *models, struct buf *out);
 bool tr_models_write_one(const struct tr_models *models, const struct tr_policy *policy,
                          struct str id, struct buf *out);
 
+enum model_known { MODEL_UNKNOWN, MODEL_LIVE, MODEL_RETIRED };
+/* Whether the id (dated or not) can be served, going by the upstream's list, then the table. */
+enum model_known model_known(const struct tr_models *models, struct str id);
+
 #endif

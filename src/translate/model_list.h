@@ -15,10 +15,6 @@ struct tr_models {
     size_t n, cap;
 };
 
-enum model_known { MODEL_UNKNOWN, MODEL_LIVE, MODEL_RETIRED };
-
-/* Whether the id (dated or not) can be served, going by the upstream's list, then the table. */
-enum model_known model_known(const struct tr_models *models, struct str id);
 /* What the table says of an id, or the rule for unknown ones. */
 void model_info_static(struct str id, struct model_info *ret);
 /* The line that a text names ("claude-3-haiku" -> LINE_HAIKU). */

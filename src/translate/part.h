@@ -39,8 +39,10 @@ struct piece {
 struct part {
     enum part_kind kind;
     unsigned index;
+    unsigned block; /* texts and reasoning: the block's number among theirs */
     struct piece text;
     struct str id, name;
+    struct str extra;    /* PART_CALL: further members as JSON, each behind a comma */
     enum call_form form; /* PART_CALL, PART_ARGUMENTS */
     bool is_apart;       /* PART_TEXT: a new paragraph, PART_SEPARATOR goes in front */
 };

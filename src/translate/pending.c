@@ -26,7 +26,7 @@ static struct str put(char **at, struct str s)
 
 bool pending_add(struct pending *p, const struct pending_call *call)
 {
-    size_t n = call->caller.n + call->id.n + call->name.n + call->arguments.s.n;
+    size_t n = call->caller.n + call->id.n + call->name.n + call->extra.n + call->arguments.s.n;
     if (p->calls == PENDING_CALLS_MAX || n > PENDING_BYTES_MAX - p->bytes)
         return false;
     struct pending_node *node = malloc(sizeof(*node) + n);
@@ -37,6 +37,7 @@ bool pending_add(struct pending *p, const struct pending_call *call)
     node->call.caller = put(&at, call->caller);
     node->call.id = put(&at, call->id);
     node->call.name = put(&at, call->name);
+    node->call.extra = put(&at, call->extra);
     node->call.arguments.s = put(&at, call->arguments.s);
     node->call.arguments.is_escaped = call->arguments.is_escaped;
     struct pending_node **last = &p->first;

@@ -18,6 +18,7 @@
 struct pending_call {
     struct str caller; /* id of the server tool that called */
     struct str id, name;
+    struct str extra; /* as struct part has it */
     struct piece arguments;
 };
 

@@ -308,13 +308,15 @@ static bool is_loop_without_thinking(const struct translation *t)
         if (turn->role == TURN_ASSISTANT)
             last = turn;
     return last && replay_is_tool_loop(t->field[FIELD_messages]) &&
-           last->blocks.first->kind != BLOCK_THINKING;
+           last->blocks.first->kind != BLOCK_THINKING && last->blocks.first->kind != BLOCK_REDACTED;
 }
 
 bool reasoning_fit(struct translation *t)
 {
+    const unsigned forms = t->out->reasoning_forms;
     t->out->carries_content =
-        reasoning_is_on(t) || tools_are_sent(t) || t->thinking.type == THINKING_BETWEEN_TOOLS;
+        (forms == 0 || forms & TR_REASONING_DETAILS) &&
+        (reasoning_is_on(t) || tools_are_sent(t) || t->thinking.type == THINKING_BETWEEN_TOOLS);
     if (t->thinking.type == THINKING_ENABLED) {
         if (tools_are_forced(t))
             return give_up_budget(t, "tool_choice");

@@ -52,19 +52,6 @@ static bool add_block(struct translation *t, yyjson_val *v, struct blocks *to, b
     return true;
 }
 
-static bool read_thinking_blocks(struct translation *t, yyjson_val *list, struct blocks *to,
-                                 bool *ret_is_lost)
-{
-    size_t i, max;
-    yyjson_val *v;
-    yyjson_arr_foreach(list, i, max, v)
-    {
-        if (!add_block(t, v, to, ret_is_lost))
-            return false;
-    }
-    return true;
-}
-
 /* All blocks of an answer but its calls: `content` says the others again. */
 static bool read_content_blocks(struct translation *t, yyjson_val *list, struct blocks *to,
                                 bool *ret_is_lost)
@@ -92,8 +79,11 @@ struct group {
 
 static yyjson_val *text_of(yyjson_val *entry)
 {
-    yyjson_val *text = json_get(entry, "text");
-    return text ? text : json_get(entry, "summary");
+    static const char *const names[] = {"text", "summary", "thinking"};
+    yyjson_val *text = NULL;
+    for (size_t i = 0; i < PX_ARRAY_LEN(names) && !text; i++)
+        text = json_get(entry, names[i]);
+    return text;
 }
 
 static bool join(struct translation *t, const struct group *g, struct str *ret)
@@ -168,6 +158,34 @@ static bool is_text_entry(yyjson_val *entry, struct str type)
 {
     return (str_eq(type, STR("reasoning.text")) || str_eq(type, STR("reasoning.summary"))) &&
            is_text_or_none(text_of(entry)) && is_text_or_none(json_get(entry, "signature"));
+}
+
+/* A piece of a stream has no signature, but the last, which has no text. */
+static bool is_thinking_piece(const struct group *g, yyjson_val *v)
+{
+    yyjson_val *text = json_get(v, "thinking"), *signature = json_get(v, "signature");
+    if (!str_eq(json_str(json_get(v, "type")), STR("thinking")) || !is_text_or_none(text) ||
+        !is_text_or_none(signature))
+        return false;
+    return json_str(signature).n == 0 || (g->entries > 0 && json_str(text).n == 0);
+}
+
+/* LiteLLM's: whole blocks, or the pieces of a stream as they came. */
+static bool read_thinking_blocks(struct translation *t, yyjson_val *list, struct blocks *to,
+                                 bool *ret_is_lost)
+{
+    struct group g = {.index = -1};
+    yyjson_arr_iter it = yyjson_arr_iter_with(list), at;
+    yyjson_val *v;
+    for (at = it; (v = yyjson_arr_iter_next(&it)) != NULL; at = it) {
+        if (is_thinking_piece(&g, v)) {
+            if (!add_entry(t, &g, &at, v, to, ret_is_lost))
+                return false;
+        } else if (!close_group(t, &g, to, ret_is_lost) || !add_block(t, v, to, ret_is_lost)) {
+            return false;
+        }
+    }
+    return close_group(t, &g, to, ret_is_lost);
 }
 
 /* What OpenRouter began, and this server answers. */

@@ -20,6 +20,11 @@ bool replay_read(struct translation *t, size_t index, yyjson_val *message, struc
  */
 bool replay_read_content(struct translation *t, size_t index, yyjson_val *message,
                          struct blocks *ret, bool *ret_is_read);
+/* A content as JSON, kept until the request is written; NULL when it is none. */
+yyjson_val *replay_parse(struct translation *t, struct str json);
+/* Appends the blocks of `content` in place of all that message `index` says. */
+bool replay_add(struct translation *t, size_t index, yyjson_val *message, yyjson_val *content,
+                struct blocks *to);
 /* Whether the model takes thinking: one that cannot think takes none back. */
 bool replay_is_taken(const struct translation *t);
 /* A content part of type thinking or redacted_thinking, in its place. */

@@ -4,12 +4,10 @@
  */
 #include "translate/carrier.h"
 #include "translate/content.h"
+#include "translate/own_content.h"
 #include "translate/replay.h"
 #include "translate/text.h"
 #include "translate/tool_history.h"
-
-/* Answers have dozens of blocks; the walks below may be quadratic in them. */
-#define CARRIED_BLOCKS_MAX 512
 
 /* What decides which blocks of a message are left out. */
 struct surroundings {
@@ -29,95 +27,10 @@ static yyjson_val *carried(yyjson_val *message)
     return json_get(last, "data");
 }
 
-static bool is_list_of_blocks(yyjson_val *content)
+yyjson_val *replay_parse(struct translation *t, struct str json)
 {
-    size_t i, max;
-    yyjson_val *block;
-    yyjson_arr_foreach(content, i, max, block)
-    {
-        if (!json_str(json_get(block, "type")).n)
-            return false;
-    }
-    return yyjson_is_arr(content) && yyjson_arr_size(content) > 0 &&
-           yyjson_arr_size(content) <= CARRIED_BLOCKS_MAX;
-}
-
-static bool is_type(yyjson_val *block, const char *type)
-{
-    return str_eq(json_str(json_get(block, "type")), str_of(type));
-}
-
-/* Blanks differ: some were put between blocks, others cut off around JSON. */
-static void squeeze(struct buf *to, struct str text)
-{
-    for (size_t i = 0; i < text.n; i++) {
-        char c = text.p[i];
-        if (c != ' ' && (c < '\t' || c > '\r'))
-            buf_append_char(to, c);
-    }
-}
-
-static void squeeze_texts(struct buf *to, yyjson_val *parts)
-{
-    size_t i, max;
-    yyjson_val *part;
-    yyjson_arr_foreach(parts, i, max, part)
-    {
-        if (is_type(part, "text"))
-            squeeze(to, json_str(json_get(part, "text")));
-    }
-}
-
-static bool is_same_text(yyjson_val *content, yyjson_val *flat)
-{
-    struct buf a, b;
-    buf_init(&a, CARRIER_BYTES_MAX);
-    buf_init(&b, CARRIER_BYTES_MAX);
-    squeeze_texts(&a, content);
-    if (yyjson_is_str(flat))
-        squeeze(&b, json_str(flat));
-    else
-        squeeze_texts(&b, flat);
-    bool is_same = !a.failed && !b.failed && str_eq(buf_str(&a), buf_str(&b));
-    buf_done(&a);
-    buf_done(&b);
-    return is_same;
-}
-
-static bool is_direct(yyjson_val *call)
-{
-    struct str caller = json_str(json_get(json_get(call, "caller"), "type"));
-    return caller.n == 0 || str_eq(caller, STR("direct"));
-}
-
-/* The calls that the client knows are those of the blocks, in order. */
-static bool is_same_calls(yyjson_val *content, yyjson_val *calls)
-{
-    size_t i, max;
-    yyjson_val *block;
-    yyjson_arr_iter rest = yyjson_arr_iter_with(calls);
-    yyjson_val *call = yyjson_arr_iter_next(&rest);
-    yyjson_arr_foreach(content, i, max, block)
-    {
-        if (!is_type(block, "tool_use"))
-            continue;
-        bool is_known =
-            call && str_eq(json_str(json_get(call, "id")), json_str(json_get(block, "id")));
-        if (is_known)
-            call = yyjson_arr_iter_next(&rest);
-        else if (is_direct(block))
-            return false;
-    }
-    return call == NULL;
-}
-
-static yyjson_val *read_data(struct translation *t, yyjson_val *message)
-{
-    struct str data = json_str(carried(message));
-    if (data.n == 0)
-        return NULL;
     struct json_error err;
-    yyjson_doc *doc = json_parse(data, &err);
+    yyjson_doc *doc = json_parse(json, &err);
     struct kept_doc *kept = doc ? arena_alloc(t->arena, sizeof(*kept)) : NULL;
     if (!kept) {
         yyjson_doc_free(doc);
@@ -125,23 +38,14 @@ static yyjson_val *read_data(struct translation *t, yyjson_val *message)
     }
     *kept = (struct kept_doc){t->docs, doc};
     t->docs = kept;
-    yyjson_val *content = yyjson_doc_get_root(doc);
-    bool is_same = is_list_of_blocks(content) && !json_get(message, "function_call") &&
-                   is_same_text(content, json_get(message, "content")) &&
-                   is_same_calls(content, json_get(message, "tool_calls"));
-    return is_same ? content : NULL;
+    return yyjson_doc_get_root(doc);
 }
 
-static bool has_result(yyjson_val *content, struct str id)
+static yyjson_val *read_data(struct translation *t, yyjson_val *message)
 {
-    size_t i, max;
-    yyjson_val *block;
-    yyjson_arr_foreach(content, i, max, block)
-    {
-        if (str_eq(json_str(json_get(block, "tool_use_id")), id))
-            return true;
-    }
-    return false;
+    struct str data = json_str(carried(message));
+    yyjson_val *content = data.n ? replay_parse(t, data) : NULL;
+    return own_content_is_list(content) && own_content_is_said(content, message) ? content : NULL;
 }
 
 /* Whether a user speaks behind `message` before the assistant does; `left` messages follow it. */
@@ -164,7 +68,7 @@ static bool has_words(yyjson_val *content)
     yyjson_val *block;
     yyjson_arr_foreach(content, i, max, block)
     {
-        if (is_type(block, "text") && !text_is_blank(json_str(json_get(block, "text"))))
+        if (own_content_is(block, "text") && !text_is_blank(json_str(json_get(block, "text"))))
             return true;
     }
     return false;
@@ -176,24 +80,33 @@ static bool has_words(yyjson_val *content)
  */
 static bool is_left_out(const struct surroundings *around, yyjson_val *content, yyjson_val *block)
 {
-    if (is_type(block, "text")) {
+    if (own_content_is(block, "text")) {
         struct str text = json_str(json_get(block, "text"));
         return text.n == 0 || (text_is_blank(text) && !around->has_words);
     }
-    return around->is_spoken_to && is_type(block, "server_tool_use") &&
-           !has_result(content, json_str(json_get(block, "id")));
+    return around->is_spoken_to && own_content_is(block, "server_tool_use") &&
+           !own_content_has_result(content, json_str(json_get(block, "id")));
 }
 
-static bool add_block(struct translation *t, size_t message, size_t index, yyjson_val *v,
-                      struct blocks *to)
+/* A call that the client answers. */
+static bool add_call(struct translation *t, const struct content_part *part)
 {
-    struct str type = json_str(json_get(v, "type"));
+    if (!tool_history_read_own_call(t, part))
+        return false;
+    if (!own_content_is_direct(part->v))
+        part->to->last->tool_use->caller = json_get(part->v, "caller");
+    return true;
+}
+
+static bool add_block(struct translation *t, size_t message, size_t index, yyjson_val *content,
+                      yyjson_val *v, struct blocks *to)
+{
     const struct content_part part = {
         .message = message, .index = index, .speaker = SPEAKER_ASSISTANT, .v = v, .to = to};
-    if (str_eq(type, STR("thinking")) || str_eq(type, STR("redacted_thinking")))
+    if (own_content_is_thought(v))
         return replay_part(t, message, v, to);
-    if (str_eq(type, STR("tool_use")) && is_direct(v))
-        return tool_history_read_own_call(t, &part);
+    if (own_content_is_for_client(content, v))
+        return add_call(t, &part);
     struct block *block = blocks_add_kind(t, to, BLOCK_VALUE);
     if (!block)
         return false;
@@ -201,21 +114,27 @@ static bool add_block(struct translation *t, size_t message, size_t index, yyjso
     return true;
 }
 
-bool replay_read_content(struct translation *t, size_t index, yyjson_val *message,
-                         struct blocks *ret, bool *ret_is_read)
+bool replay_add(struct translation *t, size_t index, yyjson_val *message, yyjson_val *content,
+                struct blocks *to)
 {
-    yyjson_val *content = replay_is_taken(t) ? read_data(t, message) : NULL, *block;
-    *ret_is_read = content != NULL;
-    t->has_own_reasoning = false;
-    if (!content)
-        return true;
     const size_t left = yyjson_arr_size(t->field[FIELD_messages]) - index - 1;
     const struct surroundings around = {has_words(content), is_spoken_to(message, left)};
     size_t i, max;
+    yyjson_val *block;
+    t->has_own_reasoning = false;
     yyjson_arr_foreach(content, i, max, block)
     {
-        if (!is_left_out(&around, content, block) && !add_block(t, index, i, block, ret))
+        if (!is_left_out(&around, content, block) && !add_block(t, index, i, content, block, to))
             return false;
     }
     return true;
+}
+
+bool replay_read_content(struct translation *t, size_t index, yyjson_val *message,
+                         struct blocks *ret, bool *ret_is_read)
+{
+    yyjson_val *content = replay_is_taken(t) ? read_data(t, message) : NULL;
+    *ret_is_read = content != NULL;
+    t->has_own_reasoning = false;
+    return !content || replay_add(t, index, message, content, ret);
 }

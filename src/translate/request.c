@@ -61,6 +61,8 @@ static bool finish(struct translation *t)
     struct tr_request *out = t->out;
     out->input_estimate = estimate(t);
     out->tool_names = t->tool_names;
+    if (out->is_stream || t->is_prefill) /* the rest of a text that the client has begun is none */
+        out->wanted = (struct tr_wanted){0};
     if (!write_betas(t))
         return false;
     return (report_join(t->arena, &t->report.ignored, &out->ignored) &&
@@ -94,7 +96,11 @@ bool tr_request(struct arena *arena, const struct tr_policy *policy, const struc
                       json_err.offset, json_err.message);
         return false;
     }
-    struct tr_request out = {.n_choices = 1, .beta = STR(""), .metadata = STR("")};
+    struct tr_request out = {.n_choices = 1,
+                             .beta = STR(""),
+                             .metadata = STR(""),
+                             .reasoning_forms = policy->reasoning_forms,
+                             .anthropic_usage = policy->anthropic_usage};
     struct translation t = {
         .arena = arena, .policy = policy, .models = models, .out = &out, .err = err};
     buf_init(&out.body, TR_BODY_MAX);

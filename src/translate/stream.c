@@ -36,6 +36,7 @@ struct tr_stream {
     struct tr_usage before; /* of upstream messages that ended, when one answer has several */
     struct tr_usage now;    /* of the current one */
     struct tr_usage total;
+    struct raw_usage raw; /* the same, as the upstream says it */
     enum stop_reason stop;
     const char *service_tier;
     struct buf explanation, category; /* of a refusal */
@@ -68,6 +69,7 @@ struct tr_stream *tr_stream_create(const struct tr_stream_params *params)
     buf_init(&s->early, EARLY_BYTES_MAX);
     buf_init(&s->explanation, REFUSAL_BYTES_MAX);
     buf_init(&s->category, REFUSAL_BYTES_MAX);
+    raw_usage_init(&s->raw, params->anthropic_usage);
     if (!answer_init(&s->answer, params)) {
         tr_stream_destroy(s);
         return NULL;
@@ -84,6 +86,7 @@ void tr_stream_destroy(struct tr_stream *s)
     buf_done(&s->early);
     buf_done(&s->explanation);
     buf_done(&s->category);
+    raw_usage_done(&s->raw);
     free(s->model);
     free(s->error);
     free(s);
@@ -98,7 +101,7 @@ static bool is_flowing(const struct tr_stream *s)
 {
     const struct tr_choices *choices = s->answer.params->choices;
     return s->state == TR_FLOWING || (s->state == TR_PAUSED && s->paused_from == TR_FLOWING) ||
-           (choices && choices->is_flowing);
+           (choices && choices->n_begun > 0);
 }
 
 enum tr_state tr_stream_fail(struct tr_stream *s, const struct api_error *why, struct buf *out)
@@ -145,6 +148,22 @@ static void check(struct tr_stream *s, enum answer_err err, struct buf *out)
 }
 
 /*
+ * The choices begin in the order of their indexes, whichever is first to have something to say:
+ * OpenAI's Python SDK appends a choice when it first hears of it, and then finds it by its index.
+ */
+static void write_roles(struct tr_stream *s, struct buf *out)
+{
+    struct tr_choices *choices = s->answer.params->choices;
+    const unsigned choice = s->answer.params->choice;
+    if (!choices) {
+        chunk_write_role(&s->answer.chunk, choice, out);
+        return;
+    }
+    while (choices->n_begun <= choice)
+        chunk_write_role(&s->answer.chunk, choices->n_begun++, out);
+}
+
+/*
  * The role chunk, and with it the status line, waits for the second event of the upstream: until
  * then an error can still be answered as what it is, or the request be tried again.
  */
@@ -152,12 +171,10 @@ static void begin_flow(struct tr_stream *s, struct buf *out)
 {
     if (!s->is_begun || s->state != TR_WAITING || s->answer.whole)
         return;
-    chunk_write_role(&s->answer.chunk, out);
+    write_roles(s, out);
     buf_append_str(out, buf_str(&s->early));
     buf_done(&s->early);
     s->state = TR_FLOWING;
-    if (s->answer.params->choices)
-        s->answer.params->choices->is_flowing = true;
 }
 
 /* Where chunks go now. */
@@ -169,6 +186,7 @@ static struct buf *sink(struct tr_stream *s, struct buf *out)
 static void read_usage(struct tr_stream *s, yyjson_val *usage)
 {
     usage_read(&s->now, usage);
+    raw_usage_read(&s->raw, usage);
     s->total = usage_sum(&s->before, &s->now);
     struct str tier = json_str(json_get(usage, "service_tier"));
     if (str_eq(tier, STR("priority")) || str_eq(json_str(json_get(usage, "speed")), STR("fast")))
@@ -201,6 +219,7 @@ static enum answer_err begin_message(struct tr_stream *s, yyjson_val *message, s
     if (s->is_begun) { /* the answer goes on in another message: same id, no new role */
         s->before = s->total;
         s->now = (struct tr_usage){0};
+        raw_usage_next(&s->raw);
         s->stop = STOP_NONE;
         return answer_block_end(&s->answer, sink(s, out));
     }
@@ -265,11 +284,12 @@ static void finish(struct tr_stream *s, struct buf *out)
     if (pause(s))
         return;
     begin_flow(s, out);
+    const struct usage_report usage = {s->total, raw_usage_sum(&s->raw)};
     struct answer_end end = {.reason = s->stop,
                              .service_tier = s->service_tier,
                              .explanation = buf_str(&s->explanation),
                              .category = buf_str(&s->category),
-                             .usage = &s->total};
+                             .usage = &usage};
     enum answer_err err = answer_finish(&s->answer, &end, out, &s->finish);
     if (out->failed)
         return; /* settle() sees to it */
@@ -512,11 +532,13 @@ enum tr_state tr_stream_end(struct tr_stream *s, struct buf *out)
 bool tr_choices_write_end(struct tr_stream *const streams[], size_t n, struct buf *out)
 {
     const struct completion *whole[TR_CHOICES_MAX] = {streams[0]->answer.whole};
-    struct tr_usage usage = streams[0]->total;
+    struct usage_report usage = {.counts = streams[0]->total};
     for (size_t i = 1; i < n; i++) {
         whole[i] = streams[i]->answer.whole;
-        usage = usage_sum(&usage, &streams[i]->total);
+        usage.counts = usage_sum(&usage.counts, &streams[i]->total);
+        raw_usage_add(&streams[0]->raw, &streams[i]->raw);
     }
+    usage.upstream = raw_usage_sum(&streams[0]->raw);
     if (whole[0])
         return completion_write(whole, n, &usage, out);
     chunk_write_end(&streams[0]->answer.chunk, &usage, out);
@@ -543,6 +565,13 @@ bool tr_stream_is_final(const struct tr_stream *s)
     return s->is_final;
 }
 
+bool tr_stream_memo(struct tr_stream *s, const struct tr_place *place, struct digest *ret_key,
+                    struct str *ret_content)
+{
+    return s->state == TR_DONE && s->stop != STOP_REFUSAL &&
+           answer_memo(&s->answer, place, ret_key, ret_content);
+}
+
 const struct tr_usage *tr_stream_usage(const struct tr_stream *s)
 {
     return &s->total;
@@ -551,6 +580,17 @@ const struct tr_usage *tr_stream_usage(const struct tr_stream *s)
 struct str tr_stream_model(const struct tr_stream *s)
 {
     return str_of(s->model);
+}
+
+struct str tr_stream_unmet(const struct tr_stream *s)
+{
+    return buf_str(&s->answer.unmet);
+}
+
+void tr_stream_add_usage(struct tr_stream *s, const struct tr_usage *usage)
+{
+    s->before = usage_sum(&s->before, usage);
+    s->total = usage_sum(&s->total, usage);
 }
 
 struct str tr_stream_finish_reason(const struct tr_stream *s)

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "translate/api_error.h"
+#include "translate/memory.h"
 
 struct tr_usage { /* Anthropic's counts; 0 where it says nothing */
     int64_t input, cache_write, cache_read, output, thinking;
@@ -18,6 +19,17 @@ struct tr_usage { /* Anthropic's counts; 0 where it says nothing */
 
 struct client_names;
 struct tool_names;
+
+/* The members of a message and of its deltas that hold reasoning, as clients of different families
+ * know them. In the order of REASONING_FORMATS. */
+enum tr_reasoning_form {
+    TR_REASONING_CONTENT = 1 << 0,       /* reasoning_content: text */
+    TR_REASONING_DETAILS = 1 << 1,       /* reasoning_details: with signatures */
+    TR_REASONING_PLAIN = 1 << 2,         /* reasoning: text */
+    TR_REASONING_BLOCKS = 1 << 3,        /* thinking_blocks: Anthropic's own */
+    TR_REASONING_CONTENT_BLOCKS = 1 << 4 /* content_blocks: these, and the texts */
+};
+#define TR_REASONING_USUAL ((unsigned)(TR_REASONING_CONTENT | TR_REASONING_DETAILS))
 
 /* The choices of one answer ("n"). */
 #define TR_CHOICES_MAX 8
@@ -27,18 +39,28 @@ struct tool_names;
 /* What the choices of one answer have in common: the names of the first that begins. Zeroed. */
 struct tr_choices {
     bool is_named;
-    bool is_flowing; /* chunks of one of them are going out */
+    unsigned n_begun; /* the role chunks of so many have gone out, in the order of their indexes */
     char id[TR_NAME_BYTES_MAX + 1], model[TR_NAME_BYTES_MAX + 1];
+};
+
+/* What a completion is held against before it goes out, see conformity.h. */
+struct tr_wanted {
+    bool is_json;      /* an object, or what the schema says */
+    bool may_repeat;   /* if it is not: worth another try */
+    struct str schema; /* the client's, as JSON; empty = any object */
 };
 
 /* Borrowed until tr_stream_destroy: they live with the request. */
 struct tr_stream_params {
     bool is_stream; /* chunks, or one chat.completion */
     bool include_usage;
-    bool is_json_object;  /* strip code fences, add no separators */
-    bool is_structured;   /* add no separators */
-    bool carries_content; /* add a copy of the blocks where the fields cannot order them */
-    bool may_pause;       /* the upstream's own tools are in play: be ready for TR_PAUSED */
+    bool is_json_object;      /* strip code fences, add no separators */
+    bool is_structured;       /* add no separators */
+    bool carries_content;     /* add a copy of the blocks where the fields cannot order them */
+    unsigned reasoning_forms; /* a set of enum tr_reasoning_form; 0 = TR_REASONING_USUAL */
+    bool anthropic_usage;     /* add the upstream's own usage to OpenAI's */
+    bool may_pause;           /* the upstream's own tools are in play: be ready for TR_PAUSED */
+    struct tr_wanted wanted;
     int64_t created_unix_s;
     bool is_function_call;               /* legacy: one function_call instead of tool_calls */
     struct str metadata;                 /* echoed JSON object; empty = none */
@@ -88,10 +110,23 @@ enum tr_state tr_stream_state(const struct tr_stream *s);
 const struct api_error *tr_stream_error(const struct tr_stream *s);
 /* In TR_FAILED: trying again does not mend it; say x-should-retry: false. */
 bool tr_stream_is_final(const struct tr_stream *s);
+/*
+ * In TR_DONE: what is to be remembered of the answer, and under which key. False: nothing is, as of
+ * one that was refused. Valid until tr_stream_destroy.
+ */
+bool tr_stream_memo(struct tr_stream *s, const struct tr_place *place, struct digest *ret_key,
+                    struct str *ret_content);
 /* Last known, also after a failure; what was billed at least. */
 const struct tr_usage *tr_stream_usage(const struct tr_stream *s);
 /* The model that answered; empty before message_start. */
 struct str tr_stream_model(const struct tr_stream *s);
+/*
+ * In TR_DONE: why the completion is not what was wanted, "$.a.b: breaks minimum"; empty when it is,
+ * or was not to be one (a refusal, a tool call, an answer that was cut).
+ */
+struct str tr_stream_unmet(const struct tr_stream *s);
+/* Counts what another answer cost, which is thrown away in favour of this one. */
+void tr_stream_add_usage(struct tr_stream *s, const struct tr_usage *usage);
 /* "stop", "length", ... as the client got it; empty before the end. */
 struct str tr_stream_finish_reason(const struct tr_stream *s);
 

@@ -68,6 +68,10 @@ static void test_known_texts(void **state)
          "message cannot be modified.",
          TR_REFUSES_THOUGHTS},
         {"messages: first message must use the \"user\" role", TR_REFUSES_ASSISTANT_FIRST},
+        {"Requests which include `tool_use` or `tool_result` blocks must define tools.",
+         TR_REFUSES_NO_TOOLS},
+        {"The toolConfig field must be defined when using toolUse and toolResult content blocks.",
+         TR_REFUSES_NO_TOOLS},
     };
     for (size_t i = 0; i < PX_ARRAY_LEN(cases); i++) {
         struct tr_amend amend;
@@ -188,6 +192,28 @@ static const struct {
      "\"type\":\"object\",\"properties\":{}}}}}",
      TR_REFUSES_SCHEMA, "conforms to the JSON Schema", "output_config", NULL,
      "response_format(best-effort)", ""},
+    {"tools of the history are defined",
+     "{\"model\":\"claude-opus-5-5\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{"
+     "\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"i\",\"function\":{\"name\":\"f.g\"}},{"
+     "\"id\":\"j\",\"function\":{\"name\":\"h\"}},{\"id\":\"k\",\"function\":{\"name\":"
+     "\"f.g\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"i\",\"content\":\"\"},{\"role\":"
+     "\"tool\",\"tool_call_id\":\"j\",\"content\":\"\"},{\"role\":\"tool\",\"tool_call_id\":"
+     "\"k\",\"content\":\"\"}]}",
+     TR_REFUSES_NO_TOOLS,
+     "\"tools\":[{\"name\":\"f_g\",\"input_schema\":{\"type\":\"object\"}},{\"name\":\"h\","
+     "\"input_schema\":{\"type\":\"object\"}}],\"tool_choice\":{\"type\":\"none\"}",
+     NULL, NULL, "", ""},
+    {"those that the request defines stand alone",
+     "{\"model\":\"claude-opus-5-5\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{"
+     "\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"i\",\"function\":{\"name\":\"f.g\"}},{"
+     "\"id\":\"j\",\"function\":{\"name\":\"h\"}},{\"id\":\"k\",\"function\":{\"name\":"
+     "\"f.g\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"i\",\"content\":\"\"},{\"role\":"
+     "\"tool\",\"tool_call_id\":\"j\",\"content\":\"\"},{\"role\":\"tool\",\"tool_call_id\":"
+     "\"k\",\"content\":\"\"}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"x\"}}]}",
+     TR_REFUSES_NO_TOOLS, "\"tools\":[{\"name\":\"x\"", "\"none\"", NULL, "", ""},
+    {"without calls there is nothing to define",
+     "{\"model\":\"claude-opus-5-5\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}",
+     TR_REFUSES_NO_TOOLS, "\"messages\"", "\"tool", NULL, "", ""},
 };
 
 static void check_list(const char *what, struct str got, const char *expected)

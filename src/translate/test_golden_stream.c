@@ -215,6 +215,23 @@ static const struct tool_names *names_of(const struct golden_case *c, struct are
     return t.tool_names;
 }
 
+static unsigned forms_of(const struct golden_case *c)
+{
+    static const struct {
+        const char *word;
+        enum tr_reasoning_form form;
+    } words[] = {{"reasoning_content", TR_REASONING_CONTENT},
+                 {"reasoning_details", TR_REASONING_DETAILS},
+                 {"reasoning", TR_REASONING_PLAIN},
+                 {"thinking_blocks", TR_REASONING_BLOCKS},
+                 {"content_blocks", TR_REASONING_CONTENT_BLOCKS}};
+    unsigned forms = 0;
+    for (size_t i = 0; i < PX_ARRAY_LEN(words); i++)
+        if (golden_says(c, "options", words[i].word))
+            forms |= words[i].form;
+    return forms;
+}
+
 static void play(const struct golden_case *c, const struct way *way, struct outcome *ret)
 {
     struct arena arena;
@@ -225,6 +242,8 @@ static void play(const struct golden_case *c, const struct way *way, struct outc
         .is_json_object = golden_says(c, "options", "json_object"),
         .is_structured = golden_says(c, "options", "structured"),
         .carries_content = golden_says(c, "options", "carries"),
+        .reasoning_forms = forms_of(c),
+        .anthropic_usage = golden_says(c, "options", "anthropic_usage"),
         .created_unix_s = CREATED,
         .metadata = str_trim(golden_section(c, "metadata")),
         .tool_names = names_of(c, &arena),
@@ -395,6 +414,12 @@ static void transcribe_completion(yyjson_val *root, struct buf *to)
     json_write_value(to, json_get(choice, "message"));
     buf_printf(to, "\nfinish %.*s\n", STR_ARG(json_str(json_get(choice, "finish_reason"))));
     write_counts(json_get(root, "usage"), to);
+    yyjson_val *own = json_get(json_get(root, "usage"), "anthropic");
+    if (own) {
+        buf_append_z(to, "anthropic ");
+        json_write_value(to, own);
+        buf_append_char(to, '\n');
+    }
     static const char *const others[] = {"service_tier", "metadata"};
     for (size_t i = 0; i < PX_ARRAY_LEN(others); i++) {
         yyjson_val *v = json_get(root, others[i]);

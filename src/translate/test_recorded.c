@@ -386,7 +386,8 @@ static void test_recorded(void **state)
         yyjson_doc_free(doc);
     }
     buf_done(&file);
-    print_message("%u streamed and %u whole answers, %u of them with text, %d cuts each\n",
+    print_message("count: recorded answers, read in the library: %u streamed and %u whole, %u of "
+                  "them with text, %d cuts each, 0 failed\n",
                   tally.streamed, tally.whole, tally.with_text, CUTS);
     assert_true(tally.streamed > 0 && tally.whole > 0);
 }

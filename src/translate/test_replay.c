@@ -194,13 +194,38 @@ static void make_answer(struct answer_text *a)
                a->calls ? "tool_use" : "end_turn");
 }
 
-static void relay(const struct answer_text *a, bool is_stream, struct buf *out)
+/* The one answer that is remembered. */
+struct memo {
+    struct tr_place place;
+    struct digest key;
+    struct buf content;
+    bool has_content;
+};
+
+static void take_memo(struct memo *memo, struct tr_stream *s)
+{
+    struct str content;
+    memo->has_content = tr_stream_memo(s, &memo->place, &memo->key, &content);
+    if (memo->has_content)
+        buf_append_str(&memo->content, content);
+}
+
+static bool recall(void *arg, struct digest key, struct buf *ret)
+{
+    const struct memo *memo = arg;
+    return memo->has_content && digest_eq(key, memo->key) &&
+           buf_append_str(ret, buf_str(&memo->content));
+}
+
+static void relay(const struct answer_text *a, bool is_stream, struct memo *memo, struct buf *out)
 {
     const struct tr_stream_params params = {.is_stream = is_stream, .carries_content = true};
     struct tr_stream *s = tr_stream_create(&params);
     assert_non_null(s);
     if (tr_stream_feed(s, buf_str(&a->events), out) != TR_DONE)
         fail_msg("%s\n%.*s", tr_stream_error(s)->message, STR_ARG(buf_str(&a->events)));
+    if (memo)
+        take_memo(memo, s);
     tr_stream_destroy(s);
 }
 
@@ -241,13 +266,15 @@ static void keep_delta(struct kept *k, yyjson_val *delta)
     yyjson_arr_foreach(json_get(delta, "tool_calls"), i, max, v) keep_call(k, v);
 }
 
-static void write_kept(struct kept *k, struct buf *message)
+static void write_kept(struct kept *k, bool keeps_reasoning, struct buf *message)
 {
     buf_append_z(message, "{\"role\":\"assistant\",\"content\":");
     json_write_string(message, buf_str(&k->content));
-    buf_append_z(message, ",\"reasoning_details\":[");
-    buf_append_str(message, buf_str(&k->details));
-    buf_append_char(message, ']');
+    if (keeps_reasoning) {
+        buf_append_z(message, ",\"reasoning_details\":[");
+        buf_append_str(message, buf_str(&k->details));
+        buf_append_char(message, ']');
+    }
     if (k->has_call) {
         buf_append_z(message, ",\"tool_calls\":[");
         buf_append_str(message, buf_str(&k->calls));
@@ -257,7 +284,7 @@ static void write_kept(struct kept *k, struct buf *message)
     buf_append_char(message, '}');
 }
 
-static void message_of_stream(struct str sse, struct buf *message)
+static void message_of_stream(struct str sse, bool keeps_reasoning, struct buf *message)
 {
     struct kept k = {0};
     struct buf *bufs[] = {&k.content, &k.details, &k.calls, &k.open};
@@ -274,7 +301,7 @@ static void message_of_stream(struct str sse, struct buf *message)
         keep_delta(&k, json_get(yyjson_arr_get_first(choices), "delta"));
         yyjson_doc_free(doc);
     }
-    write_kept(&k, message);
+    write_kept(&k, keeps_reasoning, message);
     for (size_t i = 0; i < PX_ARRAY_LEN(bufs); i++)
         buf_done(bufs[i]);
 }
@@ -295,9 +322,10 @@ static void write_results(const struct answer_text *a, struct buf *body)
         buf_printf(body, ",{\"role\":\"tool\",\"tool_call_id\":\"toolu_%u\",\"content\":\"r\"}", i);
 }
 
-static void check_request(struct str body, struct str blocks)
+static void check_request(struct str body, const struct tr_memory *memory, struct str blocks)
 {
-    const struct tr_policy policy = {.max_tokens = 4096, .thinking_reserve = true};
+    const struct tr_policy policy = {
+        .max_tokens = 4096, .thinking_reserve = true, .memory = memory};
     struct arena arena;
     struct tr_request request;
     struct api_error error;
@@ -327,17 +355,17 @@ static void go_round(const struct answer_text *a, bool is_stream)
     struct buf out, body;
     buf_init(&out, BYTES_MAX);
     buf_init(&body, BYTES_MAX);
-    relay(a, is_stream, &out);
+    relay(a, is_stream, NULL, &out);
     buf_append_z(&body,
                  "{\"model\":\"claude-opus-5-5\",\"messages\":[{\"role\":\"user\",\"content\":"
                  "\"U\"},");
     if (is_stream)
-        message_of_stream(buf_str(&out), &body);
+        message_of_stream(buf_str(&out), true, &body);
     else
         message_of_completion(buf_str(&out), &body);
     write_results(a, &body);
     buf_append_z(&body, ",{\"role\":\"user\",\"content\":\"V\"}]}");
-    check_request(buf_str(&body), buf_str(&a->blocks));
+    check_request(buf_str(&body), NULL, buf_str(&a->blocks));
     buf_done(&out);
     buf_done(&body);
 }
@@ -356,8 +384,66 @@ static void test_there_and_back(void **state)
     }
 }
 
+#define FIRST_MESSAGE                                                                              \
+    "{\"model\":\"claude-opus-5-5\",\"messages\":[{\"role\":\"user\",\"content\":\"U\"}"
+
+static void find_place(const struct tr_memory *memory, struct memo *memo)
+{
+    const struct tr_policy policy = {.max_tokens = 4096, .memory = memory};
+    struct arena arena;
+    struct tr_request request;
+    struct api_error error;
+    arena_init(&arena, 1u << 20);
+    assert_true(tr_request(&arena, &policy, NULL, STR(FIRST_MESSAGE "]}"), &request, &error));
+    memo->place = request.place;
+    buf_done(&request.body);
+    arena_done(&arena);
+}
+
+/* The client keeps nothing of reasoning: what is remembered of the answer stands in. */
+static bool go_round_forgetting(const struct answer_text *a)
+{
+    struct memo memo = {.has_content = false};
+    const struct tr_memory memory = {{1, 2}, recall, &memo};
+    struct buf out, body;
+    buf_init(&out, BYTES_MAX);
+    buf_init(&body, BYTES_MAX);
+    buf_init(&memo.content, BYTES_MAX);
+    find_place(&memory, &memo);
+    relay(a, true, &memo, &out);
+    buf_append_z(&body, FIRST_MESSAGE ",");
+    message_of_stream(buf_str(&out), false, &body);
+    write_results(a, &body);
+    buf_append_z(&body, ",{\"role\":\"user\",\"content\":\"V\"}]}");
+    const bool is_remembered = memo.has_content && memo.content.len > 2;
+    if (is_remembered)
+        check_request(buf_str(&body), &memory, buf_str(&a->blocks));
+    buf_done(&out);
+    buf_done(&body);
+    buf_done(&memo.content);
+    return is_remembered;
+}
+
+static void test_there_and_back_by_memory(void **state)
+{
+    (void)state;
+    unsigned remembered = 0;
+    for (uint32_t round = 1; round <= ROUNDS; round++) {
+        struct answer_text a;
+        seed = round * 2654435761u;
+        make_answer(&a);
+        remembered += go_round_forgetting(&a);
+        buf_done(&a.events);
+        buf_done(&a.blocks);
+    }
+    assert_true(remembered > ROUNDS / 2); /* those that think and say anything */
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_there_and_back)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_there_and_back_by_memory),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

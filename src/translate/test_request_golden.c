@@ -54,6 +54,27 @@ static bool flag(yyjson_val *obj, const char *name, bool otherwise)
     return v ? yyjson_get_bool(v) : otherwise;
 }
 
+/* "forced_tools,schema": as tr_amend_write has them. */
+static unsigned refusals_of(struct str names)
+{
+    unsigned refuses = 0;
+    struct str name;
+    while (str_split(&names, ',', &name)) {
+        const unsigned before = refuses;
+        for (unsigned bit = 1; bit <= TR_REFUSES_THOUGHTS; bit <<= 1) {
+            struct buf text;
+            buf_init(&text, 100);
+            tr_amend_write((struct tr_amend){.refuses = bit}, &text);
+            if (str_eq(name, buf_str(&text)))
+                refuses |= bit;
+            buf_done(&text);
+        }
+        if (refuses == before)
+            fail_msg("nothing is called %.*s", STR_ARG(name));
+    }
+    return refuses;
+}
+
 /* The documented defaults, and what the case changes. */
 static struct tr_policy policy_of(yyjson_val *v)
 {
@@ -66,7 +87,11 @@ static struct tr_policy policy_of(yyjson_val *v)
                           .eager_tool_input = flag(v, "eager_tool_input", true),
                           .strict = flag(v, "strict", false)};
     json_to_int(json_get(v, "max_tokens"), &p.max_tokens);
+    json_to_int(json_get(v, "thinking_min_tokens"), &p.thinking_min_tokens);
+    p.verbosity_instruction = flag(v, "verbosity_instruction", false);
+    p.anthropic_usage = flag(v, "anthropic_usage", false);
     json_to_double(json_get(v, "temperature"), &p.temperature);
+    p.amend.refuses = refusals_of(json_str(json_get(v, "refuses")));
     if (json_get(v, "default_model"))
         p.default_model = json_str(json_get(v, "default_model"));
     p.model_aliases = json_str(json_get(v, "model_aliases"));
@@ -153,6 +178,19 @@ static void check_body(struct run *r, const struct tr_request *req)
     yyjson_doc_free(doc);
 }
 
+/* "wants": what the answer is held against; true is any JSON object, false nothing. */
+static void check_wanted(struct run *r, const struct tr_wanted *wanted)
+{
+    yyjson_val *v = json_get(r->test, "wants");
+    if (!v)
+        return;
+    check_flag(r, "may_repeat", wanted->may_repeat);
+    if (!wanted->is_json)
+        compare(r, "wants", v, STR("false"));
+    else
+        compare(r, "wants", v, wanted->schema.n ? wanted->schema : STR("true"));
+}
+
 static void check_request(struct run *r, const struct tr_request *req)
 {
     check_body(r, req);
@@ -164,12 +202,14 @@ static void check_request(struct run *r, const struct tr_request *req)
         check_text(r, "version", str_of(req->version));
     check_flag(r, "is_stream", req->is_stream);
     check_flag(r, "include_usage", req->include_usage);
+    check_flag(r, "anthropic_usage", req->anthropic_usage);
     check_flag(r, "is_json_object", req->is_json_object);
     check_flag(r, "is_structured", req->is_structured);
     check_flag(r, "has_strict_tools", req->has_strict_tools);
     check_flag(r, "is_function_call", req->is_function_call);
     check_flag(r, "is_tool_choice_emulated", req->is_tool_choice_emulated);
     check_flag(r, "is_best_effort", req->is_best_effort_format);
+    check_wanted(r, &req->wanted);
     int64_t n_choices = 1;
     json_to_int(json_get(r->test, "n_choices"), &n_choices);
     if (n_choices != req->n_choices)

@@ -1,6 +1,7 @@
 /*
- * Translates every recorded Chat Completions request, for models of different classes: each gives
- * JSON or a 4xx error that says something. Skipped where the recordings are not at hand.
+ * Translates every recorded Chat Completions request, for a model of each class: each gives JSON,
+ * or is one of those that nothing can be made of, by the field that says so. Skipped where the
+ * recordings are not at hand.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,42 +14,56 @@
 #include <string.h>
 
 #include "base/utf8.h"
-#include "translate/request.h"
-#include "json/json.h"
+#include "translate/recorded.h"
 
-#define EXIT_SKIPPED 77
-#define REASONS_MAX  256
+#define REASON_BYTES 160
 
-static const char *const models[] = {"claude-opus-5-5", "claude-haiku-5-5", "claude-sonnet-5",
-                                     "claude-sonnet-4-6", "claude-haiku-4-5"};
-
-struct reason {
-    char text[160];
-    size_t n;
+/* What may be refused: numbers in the path are left out. */
+static struct refusal {
+    const char *param, *code, *why;
+    size_t requests;
+} refusals[] = {
+    {"messages[].content[].type", "unsupported_value", "audio or video to look at", 0},
+    {"messages[].content[].file.file_data", "invalid_value", "audio as a file", 0},
+    {"messages[].content[].image_url.url", "invalid_value", "an image that is none", 0},
+    {"messages[].content", "invalid_value", "the only message says nothing", 0},
+    {"modalities", "unsupported_value", "an answer in audio", 0},
+    {"max_tokens", "integer_below_min_value", "an answer of no tokens", 0},
+    {"temperature", "decimal_above_max_value", "a temperature beyond OpenAI's own range", 0},
+    {"service_tier", "invalid_value", "a tier that OpenAI has not", 0},
+    {"tools[].type", "invalid_value", "another provider's server tool", 0},
+    {"response_format.json_schema.name", "invalid_value", "a schema with an empty name", 0},
+    {"response_format.json_schema.name", "missing_required_parameter", "a schema without a name",
+     0},
+    {"response_format.json_schema.schema", "missing_required_parameter",
+     "a format without its schema", 0},
 };
 
-static char path[4096];
-static struct reason reasons[REASONS_MAX];
-static size_t reasons_n, requests, translated, refused;
+static const char *shared_dir;
+static size_t translations, refused_everywhere, unexplained;
 
-/* "messages[3].role unsupported_value" with the numbers left out, so that alike errors add up. */
-static void count(const struct api_error *e)
+static void write_unnumbered(const char *param, char *ret)
 {
-    char text[160];
     size_t n = 0;
-    for (const char *c = e->param; *c && n < 90; c++)
+    for (const char *c = param; *c && n < REASON_BYTES - 1; c++)
         if (*c < '0' || *c > '9')
-            text[n++] = *c;
-    snprintf(text + n, sizeof(text) - n, " %s", e->code);
-    for (size_t i = 0; i < reasons_n; i++)
-        if (strcmp(reasons[i].text, text) == 0) {
-            reasons[i].n++;
+            ret[n++] = *c;
+    ret[n] = '\0';
+}
+
+static void check_refusal(const struct api_error *e, bool is_first)
+{
+    char param[REASON_BYTES];
+    write_unnumbered(e->param, param);
+    assert_int_equal(e->status, 400);
+    assert_true(e->message[0] != '\0');
+    for (size_t i = 0; i < PX_ARRAY_LEN(refusals); i++)
+        if (strcmp(refusals[i].param, param) == 0 && strcmp(refusals[i].code, e->code) == 0) {
+            refusals[i].requests += is_first;
             return;
         }
-    if (reasons_n < REASONS_MAX) {
-        snprintf(reasons[reasons_n].text, sizeof(reasons[0].text), "%s", text);
-        reasons[reasons_n++].n = 1;
-    }
+    unexplained++;
+    print_message("refused without a known reason: %s %s: %s\n", e->param, e->code, e->message);
 }
 
 static void check_translation(const struct tr_request *req)
@@ -66,116 +81,64 @@ static void check_translation(const struct tr_request *req)
     yyjson_doc_free(doc);
 }
 
-static void translate_one(struct str body, const char *model, bool strict)
+/* Whether it was translated. */
+static bool translate(struct str body, const char *model, bool is_strict, struct api_error *err)
 {
-    struct tr_policy policy = {.default_model = str_of(model),
-                               .model_aliases = STR("*=claude-haiku-5-5"),
-                               .model_succession = true,
-                               .max_tokens = 4096,
-                               .thinking_reserve = true,
-                               .temperature = 0.1,
-                               .eager_tool_input = true,
-                               .strict = strict};
+    struct tr_policy policy = recorded_policy(model, is_strict);
     struct arena arena;
     struct tr_request req;
-    struct api_error err = {0};
     arena_init(&arena, 64u << 20);
-    if (tr_request(&arena, &policy, NULL, body, &req, &err)) {
+    memset(err, 0, sizeof(*err));
+    bool is_fine = tr_request(&arena, &policy, NULL, body, &req, err);
+    if (is_fine) {
         check_translation(&req);
         buf_done(&req.body);
-        translated += !strict;
-    } else {
-        assert_in_range(err.status, 400, 499);
-        assert_true(err.message[0] != '\0');
-        if (!strict) {
-            refused++;
-            count(&err);
-        }
     }
     arena_done(&arena);
+    return is_fine;
 }
 
-/* The same request with the model named by the client left out, so that the default serves. */
-static void without_model(yyjson_val *request, struct buf *out)
+static void translate_for_all(yyjson_val *request)
 {
-    size_t i, max, n = 0;
-    yyjson_val *key, *v;
-    buf_append_char(out, '{');
-    yyjson_obj_foreach(request, i, max, key, v)
-    {
-        if (yyjson_equals_str(key, "model"))
-            continue;
-        buf_append_z(out, n++ ? "," : "");
-        json_write_string(out, json_str(key));
-        buf_append_char(out, ':');
-        json_write_value(out, v);
+    struct buf body;
+    struct api_error err;
+    size_t refused = 0;
+    buf_init(&body, 64u << 20);
+    recorded_write(request, SIZE_MAX, &body);
+    for (size_t i = 0; i < RECORDED_CLASSES; i++) {
+        if (translate(buf_str(&body), recorded_models[i], false, &err))
+            translations++;
+        else
+            check_refusal(&err, refused++ == 0);
+        if (!translate(buf_str(&body), recorded_models[i], true, &err))
+            assert_true(err.status == 400 && err.message[0] != '\0' && err.param[0] != '\0');
     }
-    buf_append_char(out, '}');
-}
-
-static void translate_line(struct str line)
-{
-    struct json_error err;
-    yyjson_doc *doc = json_parse(line, &err);
-    assert_non_null(doc);
-    yyjson_val *root = yyjson_doc_get_root(doc), *body = json_get(root, "request_body");
-    struct str url = json_str(json_get(root, "path"));
-    if (str_find(url, STR("chat/completions")) >= 0 && body) {
-        struct buf whole, nameless;
-        buf_init(&whole, 64u << 20);
-        buf_init(&nameless, 64u << 20);
-        json_write_value(&whole, body);
-        without_model(body, &nameless);
-        translate_one(buf_str(&whole), models[0], false);
-        translate_one(buf_str(&whole), models[0], true);
-        for (size_t i = 0; i < PX_ARRAY_LEN(models); i++)
-            translate_one(buf_str(&nameless), models[i], false);
-        buf_done(&whole);
-        buf_done(&nameless);
-        requests++;
-    }
-    yyjson_doc_free(doc);
-}
-
-static int by_count(const void *a, const void *b)
-{
-    const struct reason *x = a, *y = b;
-    return (x->n < y->n) - (x->n > y->n);
+    /* What one class cannot do is done for it: only what none can is refused. */
+    assert_true(refused == 0 || refused == RECORDED_CLASSES);
+    refused_everywhere += refused > 0;
+    buf_done(&body);
 }
 
 static void test_recorded(void **state)
 {
     (void)state;
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    char *line = NULL;
-    size_t cap = 0;
-    ssize_t n;
-    while ((n = getline(&line, &cap, f)) > 0)
-        translate_line((struct str){line, (size_t)n});
-    free(line);
-    fclose(f);
-    assert_true(requests > 0);
-    qsort(reasons, reasons_n, sizeof(reasons[0]), by_count);
-    print_message("%zu recorded requests: %zu translations, %zu refusals\n", requests, translated,
-                  refused);
-    for (size_t i = 0; i < reasons_n; i++)
-        print_message("%8zu %s\n", reasons[i].n, reasons[i].text);
+    size_t requests = recorded_requests(shared_dir, translate_for_all);
+    if (requests == 0)
+        skip();
+    print_message(
+        "count: recorded requests: %zu, each for %d classes of models: %zu translated (%zu "
+        "translations), %zu refused, %zu failed\n",
+        requests, RECORDED_CLASSES, requests - refused_everywhere, translations, refused_everywhere,
+        unexplained);
+    for (size_t i = 0; i < PX_ARRAY_LEN(refusals); i++)
+        print_message("%8zu refused: %s (%s, %s)\n", refusals[i].requests, refusals[i].why,
+                      refusals[i].param, refusals[i].code);
+    assert_int_equal(unexplained, 0);
 }
 
 int main(int argc, char **argv)
 {
-    const char *dir = getenv("SHARED_DIR");
-    snprintf(path, sizeof(path), "%s/fixtures/openai_requests.jsonl",
-             dir        ? dir
-             : argc > 1 ? argv[1]
-                        : "../shared");
-    FILE *f = fopen(path, "r");
-    if (!f) {
-        printf("skipped: no recordings at %s\n", path);
-        return EXIT_SKIPPED;
-    }
-    fclose(f);
+    shared_dir = argc > 1 ? argv[1] : "../shared";
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_recorded)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

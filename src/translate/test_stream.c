@@ -383,6 +383,15 @@ static bool has(const struct buf *out, const char *text)
     return str_find(buf_str(out), str_of(text)) >= 0;
 }
 
+static size_t count(const struct buf *out, const char *text)
+{
+    struct str rest = buf_str(out), needle = str_of(text);
+    size_t n = 0;
+    for (ptrdiff_t at; (at = str_find(rest, needle)) >= 0; n++)
+        rest = (struct str){rest.p + at + needle.n, rest.n - (size_t)at - needle.n};
+    return n;
+}
+
 /* Creates two choices of one answer. */
 static void create_two(struct tr_stream_params params[2], struct tr_choices *choices,
                        struct tr_stream *ret[2])
@@ -421,6 +430,33 @@ static void test_choices_in_one_stream(void **state)
     assert_true(tr_choices_write_end(s, 2, &out));
     assert_true(has(&out, "\"prompt_tokens\":7,\"completion_tokens\":10,\"total_tokens\":17"));
     assert_true(str_ends(buf_str(&out), STR("data: [DONE]\n\n")));
+    tr_stream_destroy(s[0]);
+    tr_stream_destroy(s[1]);
+    buf_done(&out);
+}
+
+/* OpenAI's Python SDK keeps choices in the order in which they begin. */
+static void test_choices_begin_in_order(void **state)
+{
+    (void)state;
+    struct tr_choices choices = {.is_named = false};
+    struct tr_stream_params params[2] = {chunk_params, chunk_params};
+    struct tr_stream *s[2];
+    struct buf out;
+    create_two(params, &choices, s);
+    buf_init(&out, OUT_BYTES_MAX);
+    feed(s[1], start, &out);
+    assert_int_equal(feed(s[1], text_start, &out), TR_FLOWING);
+    assert_int_equal(feed(s[1], text_delta, &out), TR_FLOWING);
+    struct str text = buf_str(&out);
+    const ptrdiff_t first = str_find(text, STR("\"choices\":[{\"index\":0,"));
+    const ptrdiff_t second = str_find(text, STR("\"choices\":[{\"index\":1,"));
+    assert_true(first >= 0 && first < second);
+    feed(s[0], other_start, &out);
+    assert_int_equal(feed(s[0], text_start, &out), TR_FLOWING);
+    assert_int_equal(feed(s[0], text_delta, &out), TR_FLOWING);
+    assert_int_equal(count(&out, "\"role\":\"assistant\""), 2);
+    assert_int_equal(count(&out, "\"index\":0,\"delta\":{\"role\""), 1);
     tr_stream_destroy(s[0]);
     tr_stream_destroy(s[1]);
     buf_done(&out);
@@ -509,15 +545,6 @@ static enum tr_state feed_paused(struct tr_stream *s, struct buf *out)
     feed(s, search, out);
     feed(s, pause_delta, out);
     return feed(s, message_stop, out);
-}
-
-static size_t count(const struct buf *out, const char *text)
-{
-    struct str rest = buf_str(out), needle = str_of(text);
-    size_t n = 0;
-    for (ptrdiff_t at; (at = str_find(rest, needle)) >= 0; n++)
-        rest = (struct str){rest.p + at + needle.n, rest.n - (size_t)at - needle.n};
-    return n;
 }
 
 /* Trap 61: one stream, one role chunk, one finish, summed usage. */
@@ -664,6 +691,7 @@ int main(void)
         cmocka_unit_test(test_output_that_does_not_fit),
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_choices_in_one_stream),
+        cmocka_unit_test(test_choices_begin_in_order),
         cmocka_unit_test(test_choices_in_one_completion),
         cmocka_unit_test(test_a_choice_that_fails_late),
         cmocka_unit_test(test_a_paused_turn_goes_on),

@@ -6,6 +6,11 @@
 
 #include "base/str.h"
 
+/* One of ASCII's. */
+static inline bool text_is_blank_char(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
 /* Nothing but white space, Unicode's included. */
 bool text_is_blank(struct str s);
 /* Without the white space at its end. */

@@ -241,14 +241,27 @@ static bool read_id(struct translation *t, struct given_call *g, yyjson_val *hol
                                     : refuse_type(t, call_path(t, g, ".id"), "a string", id);
 }
 
-static bool report_call_members(struct translation *t, const struct given_call *g, yyjson_val *v)
+/* What answers give beside the call itself, to be sent back; see open_call in answer.c. */
+static bool read_extra(struct given_call *g, struct str name, yyjson_val *v)
+{
+    if (str_eq(name, STR("caller")) && yyjson_is_obj(v))
+        g->use.caller = v;
+    else if (str_eq(name, STR("toolset_name")) && yyjson_is_str(v))
+        g->use.toolset = json_str(v);
+    else
+        return false;
+    return true;
+}
+
+/* Takes the members that have nothing to do with the kind of call, and lists those unknown. */
+static bool read_call_members(struct translation *t, struct given_call *g, yyjson_val *v)
 {
     static const char *const known[] = {"id", "type", "index", "function", "custom"};
     size_t i, max;
     yyjson_val *key, *member;
     yyjson_obj_foreach(v, i, max, key, member)
     {
-        bool is_known = yyjson_is_null(member);
+        bool is_known = yyjson_is_null(member) || read_extra(g, json_str(key), member);
         for (size_t k = 0; k < PX_ARRAY_LEN(known); k++)
             is_known |= str_eq(json_str(key), str_of(known[k]));
         const char *path = t->policy->strict && !is_known ? call_path(t, g, "") : "";
@@ -284,7 +297,7 @@ static bool read_tool_call(struct translation *t, struct given_call *g, yyjson_v
 {
     if (!yyjson_is_obj(v))
         return refuse_type(t, call_path(t, g, ""), "an object", v);
-    if (!read_id(t, g, v) || !report_call_members(t, g, v))
+    if (!read_id(t, g, v) || !read_call_members(t, g, v))
         return false;
     yyjson_val *type = json_get(v, "type"), *custom = json_get(v, "custom");
     struct str word = json_str(type);
@@ -329,6 +342,8 @@ bool tool_history_read_calls(struct translation *t, size_t index, yyjson_val *me
 bool tool_history_read_own_call(struct translation *t, const struct content_part *p)
 {
     struct given_call g = {.message = p->message, .part = p};
+    read_extra(&g, STR("caller"), json_get(p->v, "caller"));
+    read_extra(&g, STR("toolset_name"), json_get(p->v, "toolset_name"));
     return read_id(t, &g, p->v) && read_name(t, &g, p->v, ".name") &&
            read_input(t, &g, json_get(p->v, "input")) && content_cache(t, p, &g.cache) &&
            add_call(t, &g, p->to);

@@ -19,6 +19,7 @@ struct pair {
     struct str client, upstream;
     bool is_custom;
     bool is_reserved; /* no tool of the client's */
+    bool is_seen;
 };
 
 struct tool_names {
@@ -155,6 +156,15 @@ void tool_name_set_custom(struct tool_names *names, struct str upstream_name)
     struct pair *p = find_upstream(names, upstream_name);
     if (p)
         p->is_custom = true;
+}
+
+bool tool_name_is_new(struct tool_names *names, struct str upstream_name)
+{
+    struct pair *p = find_upstream(names, upstream_name);
+    const bool is_new = p && !p->is_seen;
+    if (p)
+        p->is_seen = true;
+    return is_new;
 }
 
 struct str tool_name_client(const struct tool_names *names, struct str upstream_name)

@@ -31,6 +31,9 @@ bool tool_name_reserve(struct translation *t, struct str upstream_name) PX_MUST_
 /* The tool of this upstream name is a custom one, whose input is text. */
 void tool_name_set_custom(struct tool_names *names, struct str upstream_name);
 
+/* Whether this is the first time that it is asked of this name, which the request has. */
+bool tool_name_is_new(struct tool_names *names, struct str upstream_name);
+
 /* The client's name of a tool; `upstream_name` itself where nothing else is known. */
 struct str tool_name_client(const struct tool_names *names, struct str upstream_name);
 bool tool_name_is_custom(const struct tool_names *names, struct str upstream_name);

@@ -2,6 +2,7 @@
  * Writes definitions of tools in the upstream's form. They are the first part of the prompt, so
  * the same tools give the same bytes in every turn of a conversation.
  */
+#include "translate/block.h"
 #include "translate/tools.h"
 
 #define CUSTOM_TEXT "Put the raw input text in `input`."
@@ -124,11 +125,34 @@ static void write_tool(const struct translation *t, const struct tool *tool, str
     buf_append_char(b, '}');
 }
 
+/* In the order in which the history calls them: it only grows at its end. */
+static void write_stand_ins(const struct translation *t, struct buf *b)
+{
+    const char *opening = ",\"tools\":[";
+    bool has_any = false;
+    for (const struct turn *turn = t->turns; turn; turn = turn->next)
+        for (const struct block *it = turn->blocks.first; it; it = it->next) {
+            if (it->kind != BLOCK_TOOL_USE || !tool_name_is_new(t->tool_names, it->tool_use->name))
+                continue;
+            buf_append_z(b, opening);
+            buf_append_z(b, "{\"name\":");
+            json_write_string(b, it->tool_use->name);
+            buf_append_z(b, ",\"input_schema\":{\"type\":\"object\"}}");
+            opening = ",";
+            has_any = true;
+        }
+    if (has_any)
+        buf_append_z(b, "],\"tool_choice\":{\"type\":\"none\"}");
+}
+
 void tools_write(struct translation *t, struct buf *b)
 {
     size_t from = b->len;
-    if (!tools_are_sent(t))
+    if (!tools_are_sent(t)) {
+        if (t->policy->amend.refuses & TR_REFUSES_NO_TOOLS)
+            write_stand_ins(t, b);
         return;
+    }
     const char *opening = ",\"tools\":[";
     for (const struct tool *tool = t->tools->first; tool; tool = tool->next) {
         if (tool->is_withheld)

@@ -227,10 +227,32 @@ static bool read_function(struct translation *t, struct tool *tool)
     return tool->kind == TOOL_CUSTOM ? check_format(t, tool) : read_schema(t, tool);
 }
 
+/* The upstream knows these types with a beta feature only (its SDK's types). */
+static bool add_beta(struct translation *t, const struct tool *tool)
+{
+    static const struct {
+        const char *type, *beta;
+    } betas[] = {
+        {"advisor_20260301", "advisor-tool-2026-03-01"},
+        {"bash_20241022", "computer-use-2024-10-22"},
+        {"computer_20241022", "computer-use-2024-10-22"},
+        {"computer_20250124", "computer-use-2025-01-24"},
+        {"computer_20251124", "computer-use-2025-11-24"},
+        {"text_editor_20241022", "computer-use-2024-10-22"},
+    };
+    const struct str type = json_str(json_get(tool->def, "type"));
+    for (size_t i = 0; i < PX_ARRAY_LEN(betas); i++)
+        if (str_eq(type, str_of(betas[i].type)))
+            return fields_add_beta(t, tool_path(t, tool, ".type"), str_of(betas[i].beta));
+    return true;
+}
+
 /* Tools that the upstream runs: their names are not the client's to give. */
 static bool read_upstream(struct translation *t, struct tool *tool)
 {
     t->out->may_pause = true;
+    if (!add_beta(t, tool))
+        return false;
     if (tool->kind == TOOL_WEB_SEARCH && !web_search_check(t, tool))
         return false;
     tool->name = tool->kind == TOOL_WEB_SEARCH ? STR(WEB_SEARCH_NAME)
@@ -286,6 +308,27 @@ static bool refuse_twice(struct translation *t, const struct tool *tool, struct 
                   t->tools->list, STR_ARG(name), tool->index);
 }
 
+/*
+ * Of the upstream's own tools these are run by the client: they are called as its functions are,
+ * and calls of earlier turns keep the name.
+ */
+static bool is_run_by_client(const struct tool *tool)
+{
+    static const char *const families[] = {"bash_", "computer_", "memory_", "text_editor_"};
+    struct str type = json_str(json_get(tool->def, "type"));
+    for (size_t i = 0; tool->kind == TOOL_UPSTREAM && i < PX_ARRAY_LEN(families); i++)
+        if (str_starts(type, str_of(families[i])))
+            return true;
+    return false;
+}
+
+static bool keep_name(struct translation *t, const struct tool *tool)
+{
+    if (is_run_by_client(tool))
+        return tool_name_upstream(t, tool->name).p != NULL;
+    return tool_name_reserve(t, tool->name);
+}
+
 /* Names that must stay come first: the upstream's own tools', then those that are fine. */
 static bool name_tools(struct translation *t)
 {
@@ -295,7 +338,7 @@ static bool name_tools(struct translation *t)
             continue;
         if (!tool_name_is_free(t->tool_names, tool->name))
             return refuse_twice(t, tool, tool->name);
-        if (!tool_name_reserve(t, tool->name))
+        if (!keep_name(t, tool))
             return false;
     }
     for (unsigned pass = 0; pass < 2; pass++)

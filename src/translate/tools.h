@@ -74,7 +74,11 @@ bool tool_strict_write(const struct tool *tool, struct buf *b);
 bool web_search_check(struct translation *t, const struct tool *tool);
 void web_search_write(const struct tool *tool, struct buf *b);
 
-/* tool_write.c: ,"tools":[...],"tool_choice":{...} */
+/*
+ * tool_write.c: ,"tools":[...],"tool_choice":{...}. Of a request without tools nothing, but where
+ * the upstream wants a definition of every tool that the history calls: then names that must not be
+ * used.
+ */
 void tools_write(struct translation *t, struct buf *b);
 
 #endif

@@ -62,6 +62,7 @@ struct turn {
     struct blocks blocks;
     struct block *before_call; /* an assistant's: the last block in front of the first tool_use */
     bool has_call;             /* an assistant's: it holds a tool_use */
+    struct str code;           /* id of the last tool of Anthropic's that it calls */
 };
 
 /* Images and documents of the request so far: the upstream limits how many, and their size. */
@@ -127,6 +128,7 @@ struct translation {
     bool has_own_reasoning; /* the message that is read has it in a field besides its content */
     bool is_prefill;        /* the last turn is an assistant's, for the model to continue */
     struct kept_doc *docs;  /* JSON inside of the request's strings, freed with it */
+    struct siphash conversation; /* the messages so far, where answers are remembered */
 
     struct tool_history *tool_history; /* while the messages are read */
     struct media_count media;
@@ -140,6 +142,7 @@ struct translation {
     struct blocks betas; /* names for the anthropic-beta header */
     struct str user_id;
     const char *service_tier; /* NULL = not sent */
+    const char *verbosity;    /* a sentence for the end of `system`; NULL = none */
 };
 
 /*

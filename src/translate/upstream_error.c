@@ -149,6 +149,22 @@ static void read_body(yyjson_val *root, struct said *s)
         s->message = json_str(json_get(root, "message"));
 }
 
+/* OpenAI's words, where clients look for them in the message and not for the code; in front of
+ * Anthropic's. */
+static const char *words_of(const char *code)
+{
+    static const struct {
+        const char *code, *words;
+    } table[] = {
+        {"context_length_exceeded", "This model's maximum context length is exceeded: "},
+        {"invalid_api_key", "Incorrect API key provided to the upstream: "},
+    };
+    for (size_t i = 0; code && i < PX_ARRAY_LEN(table); i++)
+        if (strcmp(code, table[i].code) == 0)
+            return table[i].words;
+    return "";
+}
+
 /* `code` of a verdict may be a text of the body, which ends with a NUL as yyjson's strings do. */
 static void fill(const struct said *s, const struct client_names *names,
                  struct tr_upstream_error *ret)
@@ -162,9 +178,11 @@ static void fill(const struct said *s, const struct client_names *names,
     else if (v.status == 400 || v.status == 413 || v.status == 422)
         error_param(s->message, names, param, sizeof(param));
     ret->is_final = v.is_final;
+    const char *words = words_of(v.code);
+    const size_t room = sizeof(ret->error.message) - 1 - strlen(words);
     if (s->message.n)
-        api_error_set(&ret->error, v.status, v.type, v.code, param, "%.*s",
-                      STR_ARG(utf8_cut(s->message, sizeof(ret->error.message) - 1)));
+        api_error_set(&ret->error, v.status, v.type, v.code, param, "%s%.*s", words,
+                      STR_ARG(utf8_cut(s->message, room)));
     else if (s->is_in_stream)
         api_error_set(&ret->error, v.status, v.type, v.code, param,
                       "The upstream reported an error that cannot be read.");

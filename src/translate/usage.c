@@ -33,13 +33,19 @@ struct tr_usage usage_sum(const struct tr_usage *a, const struct tr_usage *b)
     };
 }
 
-bool usage_write(const struct tr_usage *u, struct buf *out)
+bool usage_write(const struct usage_report *report, struct buf *out)
 {
+    const struct tr_usage *u = &report->counts;
     int64_t prompt = u->input + u->cache_write + u->cache_read;
-    return buf_printf(
-        out,
-        "{\"prompt_tokens\":%" PRId64 ",\"completion_tokens\":%" PRId64 ",\"total_tokens\":%" PRId64
-        ",\"prompt_tokens_details\":{\"cached_tokens\":%" PRId64 ",\"cache_write_tokens\":%" PRId64
-        "},\"completion_tokens_details\":{\"reasoning_tokens\":%" PRId64 "}}",
-        prompt, u->output, prompt + u->output, u->cache_read, u->cache_write, u->thinking);
+    buf_printf(out,
+               "{\"prompt_tokens\":%" PRId64 ",\"completion_tokens\":%" PRId64
+               ",\"total_tokens\":%" PRId64 ",\"prompt_tokens_details\":{\"cached_tokens\":%" PRId64
+               ",\"cache_write_tokens\":%" PRId64
+               "},\"completion_tokens_details\":{\"reasoning_tokens\":%" PRId64 "}",
+               prompt, u->output, prompt + u->output, u->cache_read, u->cache_write, u->thinking);
+    if (report->upstream.n) {
+        buf_append_z(out, ",\"anthropic\":");
+        buf_append_str(out, report->upstream);
+    }
+    return buf_append_char(out, '}');
 }

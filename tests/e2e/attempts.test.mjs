@@ -45,7 +45,7 @@ describe('400s that are mended', () => {
       modified: 'messages(continue)', check: ({ body }) => assert.equal(body.messages.at(-1).role, 'user') },
     { refuse: 'system_role', body: { model: NEWEST, messages: [user, { role: 'system', content: 'Be late.' }] },
       modified: 'messages(system->first)', check: ({ body }) => assert.equal(body.system[0].text, 'Be late.') },
-    { refuse: 'assistant_first', body: { model: NEWEST, messages: [{ role: 'assistant', content: 'Hello' }, user] },
+    { refuse: 'assistant_first', what: 'trap 16: assistant_first', body: { model: NEWEST, messages: [{ role: 'assistant', content: 'Hello' }, user] },
       modified: 'messages(user->first)', check: ({ body }) => assert.equal(body.messages[0].content[0].text, '...') },
     { refuse: 'schema', what: 'trap 122: a strict tool', isOfRequest: true, modified: 'tools.strict=false(upstream)',
       body: { model: NEWEST, tools: [{ type: 'function', function: { name: 'count', parameters: schema, strict: true } }] },
@@ -55,6 +55,9 @@ describe('400s that are mended', () => {
     { refuse: 'none', what: 'a signature that the upstream does not know', isOfRequest: true, ignored: 'messages.thinking_blocks',
       body: { model: NEWEST, messages: [user, { role: 'assistant', content: 'b', thinking_blocks: [{ type: 'thinking', thinking: 't', signature: 'c2ln' }] }, user] },
       check: ({ body }) => assert.ok(!JSON.stringify(body).includes('c2ln')) },
+    { refuse: 'no_tools', what: 'calls in the history, but no tools',
+      body: { model: NEWEST, messages: [user, { role: 'assistant', tool_calls: [{ id: 'a', type: 'function', function: { name: 'f.g', arguments: '{}' } }] }, { role: 'tool', tool_call_id: 'a', content: 'x' }, user] },
+      check: ({ body }) => assert.deepEqual([body.tools, body.tool_choice], [[{ name: 'f_g', input_schema: { type: 'object' } }], { type: 'none' }]) },
     { refuse: 'schema', isOfRequest: true, modified: 'response_format(best-effort)',
       body: { model: NEWEST, response_format: { type: 'json_schema', json_schema: { name: 'x', schema } } },
       check: ({ body }) => assert.ok(!body.output_config?.format && /JSON Schema/.test(body.system.at(-1).text)) },
@@ -275,12 +278,14 @@ describe('n', () => {
 
   it('the limits are reserved for all', async () => {
     await withProxy({ REQUESTS_PER_MINUTE: '10', TOKENS_PER_MINUTE: '60000' }, async (post) => {
+      const begun = Date.now();
       const first = await post(ask('[[sim: text=x input=100 output=50]]', { n: 4 }));
       assert.equal(first.status, 200, first.text);
       assert.equal(Number(first.headers['x-ratelimit-remaining-requests']), 6);
       const second = await post(ask('[[sim: text=x]]'));
       const left = Number(second.headers['x-ratelimit-remaining-tokens']);
-      assert.ok(left <= 60000 - 600 && left >= 60000 - 1300, `${left} tokens are left`);
+      const regained = Date.now() - begun; // one a millisecond
+      assert.ok(left <= 60000 - 600 + regained && left >= 60000 - 1300, `${left} tokens are left`);
       const third = await post(ask('[[sim: text=x]]', { n: 8 }));
       assert.equal(third.status, 429, third.text);
       assert.equal(third.json.error.type, 'requests');
@@ -376,6 +381,31 @@ describe('paused turns', () => {
       assert.equal((await post(search('pauses=3 text=x input=1000 output=0'))).status, 200);
       const left = Number((await post(ask('[[sim: text=x]]'))).headers['x-ratelimit-remaining-tokens']);
       assert.ok(left <= 56_100 && left > 55_000, `${left} tokens are left`);
+    });
+  });
+});
+
+describe('what was not done as asked', () => {
+  it('stands in the access log, and is counted over all workers', async () => {
+    let stderr;
+    await withProxy({ WORKERS: '2', LOG_FORMAT: 'json', REQUESTS_PER_MINUTE: '0', TOKENS_PER_MINUTE: '0' }, async (post, proxy) => {
+      stderr = () => proxy.stderr;
+      for (let i = 0; i < 6; i++) assert.equal((await post({ ...ask('Hi'), model: NEWEST, seed: i, [`junk_${i}`]: 1, max_tokens: 9e8 })).status, 200);
+      const history = [{ role: 'user', content: 'a' }, { role: 'tool', tool_call_id: 'x', content: 'y' }];
+      assert.equal((await post({ model: NEWEST, messages: history })).status, 200);
+      assert.equal((await post({ ...ask('[[sim: refuse=sampling]]'), model: SAMPLING_MODEL, temperature: 0.5 })).status, 200);
+      await until('all lines', () => stderr().split('\n').filter((line) => line.includes('/v1/chat/completions')).length === 8);
+    });
+    const lines = stderr().split('\n').filter(Boolean).map((line) => JSON.parse(line));
+    const first = lines.find((line) => line.path === '/v1/chat/completions');
+    assert.deepEqual([first.ignored, first.modified], ['seed,junk_0', 'max_tokens=128000(clamped)']);
+    const mended = lines.find((line) => line.learned);
+    assert.deepEqual([mended.learned, mended.refused, mended.attempts, mended.ignored], ['sampling', 'sampling', 2, 'temperature']);
+    const totals = Object.fromEntries(lines.filter((line) => line.counts).map((line) => [line.kind, line.counts.split(',').sort().join()]));
+    assert.deepEqual(totals, {
+      ignored: 'seed=6,temperature=1,unknown=6',
+      modified: 'max_tokens(clamped)=6,messages(tool->user)=1',
+      learned: 'sampling=1',
     });
   });
 });

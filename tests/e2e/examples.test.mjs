@@ -1,5 +1,6 @@
-// Every documented example does what it says: the README's fenced blocks marked `run`, and the
-// original contract's where that file is at hand.
+// Every documented example does what it says: the fenced blocks marked `run` of the README and of
+// docs/clients.md (with the client whose environment has the packages), and the original contract's
+// where that file is at hand.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -77,8 +78,10 @@ const expectations = [
   { of: 'capital of France', what: 'Paris', check: (out) => assert.match(content(out), /Paris/) },
 ];
 
-async function pythonWithSdk() {
-  for (const python of [path.join(root, 'tests/.venv/bin/python'), 'python3'])
+/** The Python that has a client's packages; the official SDK may be installed elsewhere, too. */
+async function pythonWith(client) {
+  const own = path.join(root, 'tests/.venv', client, 'bin/python');
+  for (const python of client === 'openai' ? [own, 'python3'] : [own])
     try {
       await run(python, ['-c', 'import openai'], { env: cleanEnvironment() });
       return python;
@@ -88,14 +91,14 @@ async function pythonWithSdk() {
   return null;
 }
 
-async function command(language, code) {
+async function command({ language, client }, code) {
   switch (language) {
     case 'sh':
       return ['bash', ['-o', 'pipefail', '-ec', code], scratch()];
     case 'js': // from the folder where the SDK is installed
       return [process.execPath, ['--input-type=module', '-e', code], path.join(root, 'tests')];
     case 'python': {
-      const python = await pythonWithSdk();
+      const python = await pythonWith(client);
       return python && [python, ['-c', code], scratch()];
     }
     default:
@@ -103,12 +106,15 @@ async function command(language, code) {
   }
 }
 
-async function runExample(t, language, code, port, isDemo) {
-  const how = await command(language, code.replaceAll('localhost:8000', `localhost:${port}`));
-  if (!how) return t.skip('no Python with the openai package here: `tests/run clients` makes one');
+async function runExample(t, example, port, isDemo) {
+  const { code, client } = example;
+  const how = await command(example, code.replaceAll('localhost:8000', `localhost:${port}`));
+  if (!how) return t.skip(`no Python with ${client} here: \`tests/run clients\` makes one`);
   const [program, args, cwd] = how;
   const expectation = expectations.find((e) => code.includes(e.of)) ?? assert.fail(`nothing is expected of:\n${code}`);
-  const out = await run(program, args, { cwd, env: cleanEnvironment(), timeout: 30_000 });
+  // litellm would ask the network for prices.
+  const env = cleanEnvironment({ LITELLM_LOCAL_MODEL_COST_MAP: 'True' });
+  const out = await run(program, args, { cwd, env, timeout: 90_000 });
   assert.notEqual(out.stdout, '');
   expectation.check(out);
   if (/curl -v/.test(code)) assert.equal(/x-claude-proxy-demo: 1/i.test(out.stderr), isDemo);
@@ -128,21 +134,31 @@ function examplesOf(name, examples) {
       let server;
       before(async () => (server = await start()));
       after(() => server?.stop());
-      for (const { language, code, line } of examples) {
+      for (const example of examples) {
+        const { language, code, line } = example;
         const { what } = expectations.find((e) => code.includes(e.of)) ?? { what: 'no expectation' };
-        it(`line ${line}, ${language}: ${what}`, (t) => runExample(t, language, code, server.port, kind === 'demo'));
+        it(`line ${line}, ${language}: ${what}`, (t) => runExample(t, example, server.port, kind === 'demo'));
       }
     });
 }
 
-const readme = fences(readFileSync(path.join(root, 'README.md'), 'utf8'))
-  .filter(({ info }) => / run$/.test(info))
-  .map(({ info, ...fence }) => ({ language: info.split(' ')[0], ...fence }));
+function runnable(file) {
+  return fences(readFileSync(path.join(root, file), 'utf8'))
+    .map(({ info, ...fence }) => ({ ...fence, words: info.split(' ') }))
+    .filter(({ words }) => words[1] === 'run')
+    .map(({ words: [language, , client = 'openai'], ...fence }) => ({ language, client, ...fence }));
+}
+
+const readme = runnable('README.md');
 it('README has its examples', () => {
   const count = (language) => readme.filter((example) => example.language === language).length;
   assert.ok(count('sh') >= 7 && count('js') >= 1 && count('python') >= 1);
 });
 examplesOf('README', readme);
+
+const clients = runnable('docs/clients.md');
+it('docs/clients.md has an example of each client', () => assert.equal(clients.length, 7));
+examplesOf('docs/clients.md', clients);
 
 const contract = path.join(shared, 'contract.md');
 if (existsSync(contract)) {

@@ -109,6 +109,26 @@ describe('answers in other forms', () => {
     await withUpstream(afterBody(answer), async (proxy) => checkTexts(await askBoth(proxy), 'hello'));
   });
 
+  it('an answer that is no JSON is asked for again of an upstream that does not stream', async () => {
+    const texts = ['None.', '{"a":1}', 'None.', 'None again.'];
+    const bodies = [];
+    const answer = afterBody((res) => res.writeHead(200, JSON_TYPE).end(message(texts[bodies.length - 1])));
+    const counted = (res, req) => {
+      bodies.push(req.headers['content-length']);
+      answer(res, req);
+    };
+    await withUpstream(counted, async (proxy) => {
+      const asked = () => send(proxy.port, chat(ask('x', { response_format: { type: 'json_object' } })));
+      const mended = await asked();
+      assert.equal(mended.json.choices[0].message.content, '{"a":1}');
+      assert.equal(mended.json.usage.total_tokens, 14);
+      assert.equal(mended.headers['x-response-format-unmet'], undefined);
+      const unmet = await asked();
+      assert.equal(unmet.json.choices[0].message.content, 'None again.');
+      assert.equal(unmet.headers['x-response-format-unmet'], '$: not JSON');
+      assert.equal(bodies.length, 4);
+    });
+  });
   it('an error while the body is still being sent', async () => {
     const answer = (res) => res.writeHead(413, { ...JSON_TYPE, connection: 'close' }).end('{"error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}');
     await withUpstream(answer, async (proxy) => {

@@ -79,3 +79,78 @@ describe('reasoning', () => {
     assert.deepEqual(recorder.last.body.output_config, { effort: 'high' });
   });
 });
+
+describe('REASONING_FORMATS', () => {
+  const forms = ['reasoning', 'thinking_blocks', 'content_blocks', 'reasoning_content,reasoning_details,reasoning,thinking_blocks,content_blocks'];
+  const members = ['reasoning_content', 'reasoning_details', 'reasoning', 'thinking_blocks', 'content_blocks'];
+  const ask = (content, more) => ({ model: 'claude-opus-5-5', reasoning_effort: 'low', messages: [{ role: 'user', content }], ...more });
+
+  async function withFormats(form, use) {
+    const own = await startProxy(recorder, { REASONING_FORMATS: form });
+    try {
+      await use(new OpenAI({ baseURL: `http://127.0.0.1:${own.port}/v1`, apiKey: PROXY_KEY, maxRetries: 0 }));
+    } finally {
+      await own.stop();
+    }
+  }
+  // What a client that keeps the pieces of a stream makes of them: texts joined, lists appended.
+  async function join(stream) {
+    const message = { role: 'assistant', content: '' };
+    for await (const chunk of stream)
+      for (const [key, value] of Object.entries(chunk.choices[0]?.delta ?? {})) {
+        if (key === 'role' || value === null) continue;
+        if (key === 'content_blocks') {
+          for (const { index, delta } of value) {
+            const block = ((message.content_blocks ??= [])[index] ??= {});
+            for (const [k, v] of Object.entries(delta)) block[k] = k === 'type' ? v : (block[k] ?? '') + v;
+            block.type ??= 'thinking' in block ? 'thinking' : 'text';
+          }
+        } else message[key] = Array.isArray(value) ? [...(message[key] ?? []), ...value] : (message[key] ?? '') + value;
+      }
+    return message;
+  }
+
+  for (const form of forms)
+    for (const stream of [false, true])
+      it(`${form}${stream ? ', streamed' : ''}: what is asked for, no more, and signed thinking comes back by it`, async () => {
+        await withFormats(form, async (openai) => {
+          const answer = await openai.chat.completions.create(ask('[[sim: blocks=think,redacted,text]] go', { stream }));
+          const message = stream ? await join(answer) : answer.choices[0].message;
+          const asked = form.split(',');
+          for (const member of members) assert.equal(member in message, asked.includes(member), member);
+          const text = message.reasoning ?? message.reasoning_content ?? message.thinking_blocks?.map((b) => b.thinking ?? '').join('') ?? message.content_blocks?.[0].thinking;
+          assert.ok(text.length > 0);
+          const again = await openai.chat.completions.create({ ...ask('x'), messages: [{ role: 'user', content: '[[sim: blocks=think,redacted,text]] go' }, message, { role: 'user', content: 'and?' }] });
+          assert.ok(again.choices[0].message.content.length > 0);
+          const types = form === 'reasoning' ? ['text'] : ['thinking', 'redacted_thinking', 'text'];
+          assert.deepEqual(turnsUp()[0].map((b) => b.type), types);
+        });
+      });
+});
+
+describe("Anthropic's own usage", () => {
+  const body = { model: 'claude-opus-5-5', messages: [{ role: 'user', content: 'Hi' }] };
+  it('is there for who asks, equal in both modes, and for nobody else', async () => {
+    const { usage } = await client.chat.completions.create({ ...body, usage: { include: true } });
+    assert.equal(usage.anthropic.input_tokens + usage.anthropic.cache_read_input_tokens + usage.anthropic.cache_creation_input_tokens, usage.prompt_tokens);
+    assert.equal(usage.anthropic.output_tokens, usage.completion_tokens);
+    let last;
+    for await (const chunk of await client.chat.completions.create({ ...body, usage: { include: true }, stream: true })) last = chunk;
+    assert.deepEqual(last.usage, usage);
+    assert.ok(!('anthropic' in (await client.chat.completions.create(body)).usage));
+  });
+  it('of several choices is their sum', async () => {
+    const { usage } = await client.chat.completions.create({ ...body, n: 3, usage: { include: true } });
+    assert.equal(usage.anthropic.output_tokens, usage.completion_tokens);
+    assert.equal(usage.anthropic.input_tokens, usage.prompt_tokens);
+  });
+  it('ANTHROPIC_USAGE=on adds it to every answer', async () => {
+    const own = await startProxy(recorder, { ANTHROPIC_USAGE: 'on' });
+    try {
+      const openai = new OpenAI({ baseURL: `http://127.0.0.1:${own.port}/v1`, apiKey: PROXY_KEY, maxRetries: 0 });
+      assert.ok((await openai.chat.completions.create(body)).usage.anthropic.output_tokens > 0);
+    } finally {
+      await own.stop();
+    }
+  });
+});

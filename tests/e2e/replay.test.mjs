@@ -222,6 +222,9 @@ describe('recorded exchanges', { skip: !isHere && `no recordings in ${folder}` }
   const answered = exchanges.filter((record) => record.status === 200);
   const isText = (record) => blocksOf(record).length === 1 && blocksOf(record)[0] === 'block:text';
 
+  const reported = isHere ? read('reported_errors.jsonl').filter(isMessages) : [];
+  const passed = new Set(); // ids of exchanges that were read as they are
+
   async function compareAll(t, records, options) {
     const failures = [];
     let comparisons = 0;
@@ -229,6 +232,7 @@ describe('recorded exchanges', { skip: !isHere && `no recordings in ${folder}` }
       try {
         const made = await compare(client, record, options(i));
         comparisons += made;
+        passed.add(record.id);
       } catch (error) {
         failures.push(error);
       }
@@ -281,9 +285,9 @@ describe('recorded exchanges', { skip: !isHere && `no recordings in ${folder}` }
   const STATUS = { 529: 503 };
   const isRetryable = (record) => /overloaded|does not support effort|temperature/.test(record.response_body);
   it('errors: the status, the message, the request id', async (t) => {
-    const errors = [...exchanges, ...(isHere ? read('reported_errors.jsonl') : [])].filter((record) => isMessages(record) && record.status >= 400);
+    const errors = [...exchanges, ...reported].filter((record) => record.status >= 400);
     assert.ok(errors.length >= 18, String(errors.length));
-    for (const record of errors)
+    for (const record of errors) {
       for (const stream of [false, true]) {
         const error = await ask(client, record.id, {}, stream).then(() => assert.fail(`${record.id}: a success`), (e) => e);
         assert.ok(error instanceof OpenAI.APIError, String(error));
@@ -292,6 +296,8 @@ describe('recorded exchanges', { skip: !isHere && `no recordings in ${folder}` }
         assert.ok(error.requestID, record.id);
         if (record.status === 429) assert.equal(error.headers.get('retry-after'), '16');
       }
+      passed.add(record.id);
+    }
     t.diagnostic(`${errors.length} exchanges, ${errors.filter(isRetryable).length} of them retried`);
   });
 
@@ -305,5 +311,15 @@ describe('recorded exchanges', { skip: !isHere && `no recordings in ${folder}` }
     }, (error) => error instanceof OpenAI.APIError && error.code === 'overloaded');
     assert.equal(text, textOf(content));
     await assert.rejects(ask(client, record.id, {}, false), OpenAI.InternalServerError);
+    passed.add(record.id);
+  });
+
+  it('no exchange of the Messages API was left out', (t) => {
+    const all = [...exchanges, ...reported];
+    const isSse = ({ response_body: body }) => /^\s*(event|data):/.test(body);
+    const left = all.filter(({ id }) => !passed.has(id) && id !== SPLICED).map(({ id }) => id);
+    const sse = all.filter(isSse).length;
+    t.diagnostic(`count: recorded exchanges: ${all.length} (${sse} SSE, ${all.length - sse} JSON), read streamed and not: ${passed.size} passed, 1 spliced by hand and only survived, ${left.length} failed`);
+    assert.deepEqual(left, []);
   });
 });

@@ -91,6 +91,110 @@ describe('messages', () => {
   });
 });
 
+// What every kind of block looks like to the SDK: its type, and that it is whole.
+const BETA_BLOCKS = new Set(['mcp', 'compaction', 'fallback']);
+const BLOCKS = [
+  ['search,result,cited,text', ['server_tool_use', 'web_search_tool_result', 'text', 'text']],
+  ['fetch,fetched,text', ['server_tool_use', 'web_fetch_tool_result', 'text']],
+  ['code,output,text', ['server_tool_use', 'code_execution_tool_result', 'text']],
+  ['bash,shell,edit,edited,text', ['server_tool_use', 'bash_code_execution_tool_result', 'server_tool_use', 'text_editor_code_execution_tool_result', 'text']],
+  ['lookup,found,text', ['server_tool_use', 'tool_search_tool_result', 'text']],
+  ['code,tool,output,text', ['server_tool_use', 'tool_use', 'code_execution_tool_result', 'text']],
+  ['mcp,answered,text', ['mcp_tool_use', 'mcp_tool_result', 'text']],
+  ['compaction,text', ['compaction', 'text']],
+  ['fallback,text', ['fallback', 'text']],
+  ['think,text,think,text', ['thinking', 'text', 'thinking', 'text']],
+  ['redacted,text', ['redacted_thinking', 'text']],
+  ['empty', ['text']],
+  ['none', []],
+];
+const weather = { name: 'get_weather', input_schema: { type: 'object', properties: { city: { type: 'string' } } } };
+const withoutIds = (content) => JSON.parse(JSON.stringify(content, (key, value) => (['id', 'tool_use_id', 'tool_id', 'signature'].includes(key) ? undefined : value)));
+
+describe('every kind of block', () => {
+  for (const [blocks, types] of BLOCKS)
+    for (const name of BETA_BLOCKS.has(blocks.split(',')[0]) ? ['beta'] : ['stable', 'beta'])
+      it(`${blocks} by the ${name} client`, async () => {
+        const messages = name === 'beta' ? client.beta.messages : client.messages;
+        const betas = name === 'beta' ? { betas: ['mcp-client-2025-11-20'] } : {};
+        const body = { ...message(`Hi [[sim: blocks=${blocks} tool=get_weather think=text]]`, { tools: [weather] }), ...betas };
+        const whole = await messages.create(body);
+        assert.deepEqual(whole.content.map(({ type }) => type), types);
+        const streamed = await messages.stream(body).finalMessage();
+        assert.deepEqual(withoutIds(streamed.content), withoutIds(whole.content));
+        assert.equal(streamed.stop_reason, whole.stop_reason);
+        assert.equal(streamed.stop_reason, 'end_turn');
+        // What it said it takes back.
+        if (types.length && blocks !== 'empty')
+          for (const said of [whole, streamed])
+            await messages.create({ ...body, messages: [...body.messages, { role: 'assistant', content: said.content }, { role: 'user', content: 'Go on' }] });
+      });
+
+  it('citations of every kind', async () => {
+    for (const [form, type] of [['web', 'web_search_result_location'], ['chars', 'char_location'], ['pages', 'page_location'], ['blocks', 'content_block_location'], ['result', 'search_result_location']]) {
+      const content = `[[sim: blocks=text,cited text="one two" citation=${form}]]`;
+      for (const answer of [await create(content), await client.messages.stream(message(content)).finalMessage()]) {
+        assert.equal(answer.content[1].citations[0].type, type);
+        assert.equal(answer.content[1].citations[0].cited_text, answer.content[1].text);
+      }
+    }
+  });
+
+  it('code that calls a tool, and goes on when it has the result', async () => {
+    const tools = [{ ...weather, allowed_callers: ['code_execution_20250825'] }, { type: 'code_execution_20250825', name: 'code_execution' }];
+    const asked = message('get_weather please', { tools });
+    const called = await client.messages.create(asked);
+    assert.equal(called.stop_reason, 'tool_use');
+    const [code, call] = called.content;
+    assert.deepEqual(call.caller, { type: 'code_execution_20250825', tool_id: code.id });
+    assert.match(called.container.id, /^container_/);
+    const answered = await client.messages.create({ ...asked, messages: [...asked.messages, { role: 'assistant', content: called.content }, { role: 'user', content: [{ type: 'tool_result', tool_use_id: call.id, content: 'sunny' }] }] });
+    assert.equal(answered.stop_reason, 'end_turn');
+    assert.deepEqual(answered.content.map(({ type }) => type), ['code_execution_tool_result', 'text']);
+    assert.equal(answered.content[0].tool_use_id, code.id);
+  });
+
+  it('server tools that the prompt names', async () => {
+    for (const [tool, result] of [
+      [{ type: 'web_search_20250305', name: 'web_search' }, 'web_search_tool_result'],
+      [{ type: 'web_fetch_20250910', name: 'web_fetch' }, 'web_fetch_tool_result'],
+      [{ type: 'code_execution_20250825', name: 'code_execution' }, 'code_execution_tool_result'],
+    ]) {
+      const answer = await create(`Use ${tool.name}.`, { tools: [tool] });
+      assert.equal(answer.content[1].type, result);
+      assert.equal(answer.stop_reason, 'end_turn');
+    }
+    const { usage } = await create('[[sim: blocks=search,result,search,result,fetch,fetched,text]]');
+    assert.deepEqual(usage.server_tool_use, { web_search_requests: 2, web_fetch_requests: 1 });
+  });
+
+  it('every stop_reason', async () => {
+    for (const [more, wanted] of [
+      ['stop=max_tokens', { stop_reason: 'max_tokens', stop_sequence: null, stop_details: null }],
+      ['stop=model_context_window_exceeded', { stop_reason: 'model_context_window_exceeded', stop_sequence: null, stop_details: null }],
+      ['stop=pause_turn', { stop_reason: 'pause_turn', stop_sequence: null, stop_details: null }],
+      ['stop=stop_sequence sequence=END', { stop_reason: 'stop_sequence', stop_sequence: 'END', stop_details: null }],
+      ['stop=refusal category=cyber explanation="No."', { stop_reason: 'refusal', stop_sequence: null, stop_details: { type: 'refusal', category: 'cyber', explanation: 'No.' } }],
+      ['stop=refusal blocks=none', { stop_reason: 'refusal', stop_sequence: null, stop_details: { type: 'refusal', category: null, explanation: null } }],
+    ])
+      for (const answer of [await create(`[[sim: ${more}]]`), await client.messages.stream(message(`[[sim: ${more}]]`)).finalMessage()]) {
+        const { stop_reason, stop_sequence, stop_details } = answer;
+        assert.deepEqual({ stop_reason, stop_sequence, stop_details }, wanted);
+      }
+  });
+
+  it('usage counts writes by their life, a compaction apart', async () => {
+    const long = 'word '.repeat(3000);
+    const mark = (ttl) => ({ type: 'text', text: long, cache_control: { type: 'ephemeral', ttl } });
+    const { usage } = await create([mark('1h'), mark('5m')]);
+    assert.ok(usage.cache_creation.ephemeral_1h_input_tokens > 1000 && usage.cache_creation.ephemeral_5m_input_tokens > 1000);
+    assert.equal(usage.cache_creation_input_tokens, usage.cache_creation.ephemeral_1h_input_tokens + usage.cache_creation.ephemeral_5m_input_tokens);
+    const compacted = await client.beta.messages.stream({ ...message('[[sim: blocks=compaction,text]]'), betas: ['compact-2026-01-12'] }).finalMessage();
+    assert.deepEqual(compacted.usage.iterations.map(({ type }) => type), ['compaction', 'message']);
+    assert.equal(compacted.usage.iterations[1].output_tokens, compacted.usage.output_tokens);
+  });
+});
+
 describe('errors', () => {
   for (const [directives, cls, type] of [
     ['status=400', Anthropic.BadRequestError, 'invalid_request_error'],
@@ -183,6 +287,16 @@ describe('the other routes', () => {
   it('models.retrieve resolves an alias', async () => {
     assert.equal((await client.models.retrieve('claude-haiku-4-5')).id, 'claude-haiku-4-5-20251001');
     assert.ok((await errorOf(client.models.retrieve('none'))) instanceof Anthropic.NotFoundError);
+  });
+
+  it('countTokens counts tools, images and what was said', async () => {
+    const count = async (more) => (await client.messages.countTokens({ model: MODEL, messages: [{ role: 'user', content: 'Hi' }], ...more })).input_tokens;
+    const plain = await count({});
+    const image = { type: 'image', source: { type: 'base64', media_type: 'image/png', data: 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==' } };
+    assert.ok((await count({ tools: [weather] })) > plain);
+    assert.ok((await count({ system: 'Be brief.' })) > plain);
+    assert.ok((await count({ messages: [{ role: 'user', content: [image, { type: 'text', text: 'Hi' }] }] })) > plain);
+    assert.match((await errorOf(count({ max_tokens: 1 }))).message, /max_tokens: Extra inputs are not permitted/);
   });
 
   it('countTokens agrees with the usage', async () => {

@@ -28,7 +28,7 @@ describe('recorded requests of OpenAI clients', { skip: !existsSync(file) && `${
 
   const bodies = existsSync(file)
     ? readFileSync(file, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line))
-      .filter(({ path: target }) => target.endsWith('/chat/completions')).map(({ id, request_body: body }) => ({ id, body }))
+      .filter(({ path: target }) => target.includes('/chat/completions')).map(({ id, request_body: body }) => ({ id, body }))
     : [];
 
   const NAMED = /^\w+/;
@@ -83,6 +83,7 @@ describe('recorded requests of OpenAI clients', { skip: !existsSync(file) && `${
     return what;
   }
 
+  const sums = { answered: 0, refused: 0, failed: 0 };
   for (const model of MODELS)
     it(`as ${model}`, async (t) => {
       const proxy = await startProxy(recorder, { MODEL_ALIASES: `*=${model}` });
@@ -96,6 +97,9 @@ describe('recorded requests of OpenAI clients', { skip: !existsSync(file) && `${
           } catch (error) {
             failures.push(error.message);
           }
+        sums.answered += outcomes.answered;
+        sums.failed += failures.length;
+        sums.refused += bodies.length - outcomes.answered - failures.length;
         t.diagnostic(`${bodies.length} requests: ${JSON.stringify(outcomes)}`);
         assert.equal(failures.length, 0, `${failures.length} failed, such as:\n${failures.slice(0, 10).join('\n')}`);
         assert.ok(outcomes.answered > bodies.length / 3, `${outcomes.answered} of ${bodies.length} answered`);
@@ -104,7 +108,12 @@ describe('recorded requests of OpenAI clients', { skip: !existsSync(file) && `${
       }
     });
 
-  it('the same request gives the same upstream bytes', async () => {
+  it('all in all', (t) => {
+    t.diagnostic(`count: recorded requests through the proxy: ${bodies.length}, each for ${MODELS.length} models: ${sums.answered} answered, ${sums.refused} refused by the field's name, ${sums.failed} failed`);
+    assert.equal(sums.answered + sums.refused, bodies.length * MODELS.length);
+  });
+
+  it('trap 53: the same request gives the same upstream bytes', async () => {
     const proxy = await startProxy(recorder, { MODEL_ALIASES: '*=claude-haiku-5-5' });
     try {
       for (const { id, body } of bodies.filter((_, i) => i % 5 === 0)) {

@@ -26,12 +26,12 @@ LIBC = {
 }
 
 # What base/ offers without a clock, a log or randomness.
-BASE = ('buf_', 'arena_', 'str_', 'utf8_', 'list_')
+BASE = ('buf_', 'arena_', 'str_', 'utf8_', 'list_', 'siphash_')
 
 # library -> the prefixes it may import besides LIBC, BASE and its own symbols
 PURE = {
     'json': ('yyjson_', 'unsafe_yyjson_'),
-    'translate': ('json_',),
+    'translate': ('json_', 'conform_'),
     'http': ('llhttp_', 'nghttp2_'),
     'limits': (),
 }

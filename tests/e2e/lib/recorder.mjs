@@ -17,6 +17,7 @@ export class Recorder {
   constructor(target) {
     this.calls = [];
     this.messages = []; // those of /v1/messages alone: the proxy asks for the models when it likes
+    this.keepsAnswers = false; // as call.answer, for who wants to see what was passed back
     this.target = typeof target === 'string' ? ({ url }) => target + url : target;
     this.agent = new http.Agent({ keepAlive: true, maxSockets: Infinity });
     this.server = http.createServer((req, res) => this.#serve(req, res));
@@ -52,6 +53,10 @@ export class Recorder {
     onward.on('response', (answer) => {
       res.writeHead(answer.statusCode, answer.headers);
       res.flushHeaders();
+      if (this.keepsAnswers) {
+        call.answer = '';
+        answer.setEncoding('utf8').on('data', (piece) => (call.answer += piece));
+      }
       answer.on('data', (piece) => res.write(piece) || answer.pause());
       res.on('drain', () => answer.resume());
       answer.on('end', () => res.end());

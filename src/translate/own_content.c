@@ -1,0 +1,178 @@
+/*
+ * Compares blocks with flat fields, forgiving what clients do to the form of a message.
+ */
+#include "translate/own_content.h"
+
+#include "translate/carrier.h"
+#include "translate/text.h"
+
+bool own_content_is_list(yyjson_val *content)
+{
+    size_t i, max;
+    yyjson_val *block;
+    yyjson_arr_foreach(content, i, max, block)
+    {
+        if (!json_str(json_get(block, "type")).n)
+            return false;
+    }
+    return yyjson_is_arr(content) && yyjson_arr_size(content) > 0 &&
+           yyjson_arr_size(content) <= OWN_BLOCKS_MAX;
+}
+
+bool own_content_is(yyjson_val *block, const char *type)
+{
+    return str_eq(json_str(json_get(block, "type")), str_of(type));
+}
+
+bool own_content_is_thought(yyjson_val *block)
+{
+    return own_content_is(block, "thinking") || own_content_is(block, "redacted_thinking");
+}
+
+bool own_content_is_direct(yyjson_val *block)
+{
+    struct str caller = json_str(json_get(json_get(block, "caller"), "type"));
+    return caller.n == 0 || str_eq(caller, STR("direct"));
+}
+
+bool own_content_has_result(yyjson_val *content, struct str id)
+{
+    size_t i, max;
+    yyjson_val *block;
+    yyjson_arr_foreach(content, i, max, block)
+    {
+        if (str_eq(json_str(json_get(block, "tool_use_id")), id))
+            return true;
+    }
+    return false;
+}
+
+bool own_content_is_for_client(yyjson_val *content, yyjson_val *block)
+{
+    return own_content_is(block, "tool_use") &&
+           (own_content_is_direct(block) ||
+            !own_content_has_result(content,
+                                    json_str(json_get(json_get(block, "caller"), "tool_id"))));
+}
+
+bool own_content_thinks_first(yyjson_val *content)
+{
+    size_t i, max;
+    yyjson_val *block;
+    bool is_begun = false;
+    yyjson_arr_foreach(content, i, max, block)
+    {
+        if (is_begun && own_content_is_thought(block))
+            return false;
+        is_begun |= !own_content_is_thought(block);
+    }
+    return true;
+}
+
+/* Texts ----------------------------------------------------------------------------------- */
+
+/* Blanks differ: some were put between blocks, others cut off around JSON. */
+static void squeeze(struct buf *to, struct str text)
+{
+    for (size_t i = 0; i < text.n; i++)
+        if (!text_is_blank_char(text.p[i]))
+            buf_append_char(to, text.p[i]);
+}
+
+static void squeeze_texts(struct buf *to, yyjson_val *parts)
+{
+    size_t i, max;
+    yyjson_val *part;
+    yyjson_arr_foreach(parts, i, max, part)
+    {
+        if (own_content_is(part, "text"))
+            squeeze(to, json_str(json_get(part, "text")));
+    }
+}
+
+static bool is_same_text(yyjson_val *content, yyjson_val *flat)
+{
+    struct buf a, b;
+    buf_init(&a, CARRIER_BYTES_MAX);
+    buf_init(&b, CARRIER_BYTES_MAX);
+    squeeze_texts(&a, content);
+    if (yyjson_is_str(flat))
+        squeeze(&b, json_str(flat));
+    else
+        squeeze_texts(&b, flat);
+    bool is_same = !a.failed && !b.failed && str_eq(buf_str(&a), buf_str(&b));
+    buf_done(&a);
+    buf_done(&b);
+    return is_same;
+}
+
+/* Calls ----------------------------------------------------------------------------------- */
+
+static bool is_empty_input(yyjson_val *input)
+{
+    return !input || (yyjson_is_obj(input) && yyjson_obj_size(input) == 0);
+}
+
+/* Arguments that are JSON in a string; nothing at all means none. */
+static bool is_same_json(yyjson_val *input, struct str text)
+{
+    struct json_error err;
+    text = str_trim(text);
+    if (text.n == 0)
+        return is_empty_input(input);
+    yyjson_doc *doc = json_parse(text, &err);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    bool is_same = yyjson_is_null(root) ? is_empty_input(input) : json_is_same(root, input);
+    yyjson_doc_free(doc);
+    return is_same;
+}
+
+static bool is_same_input(yyjson_val *block, yyjson_val *call)
+{
+    yyjson_val *input = json_get(block, "input"), *custom = json_get(call, "custom");
+    if (custom)
+        return json_is_same(json_get(input, "input"), json_get(custom, "input"));
+    yyjson_val *arguments = json_get(json_get(call, "function"), "arguments");
+    if (!arguments || yyjson_is_str(arguments))
+        return is_same_json(input, json_str(arguments));
+    return json_is_same(input, arguments);
+}
+
+static yyjson_val *find_call(yyjson_val *calls, struct str id)
+{
+    size_t i, max;
+    yyjson_val *call;
+    yyjson_arr_foreach(calls, i, max, call)
+    {
+        if (str_eq(json_str(json_get(call, "id")), id))
+            return call;
+    }
+    return NULL;
+}
+
+/* Calls of a program may have been answered before the client heard of them. */
+static bool is_same_calls(yyjson_val *content, yyjson_val *calls)
+{
+    const size_t n_calls = yyjson_is_arr(calls) ? yyjson_arr_size(calls) : 0;
+    size_t i, max, n_known = 0;
+    yyjson_val *block;
+    if (n_calls > OWN_BLOCKS_MAX)
+        return false;
+    yyjson_arr_foreach(content, i, max, block)
+    {
+        if (!own_content_is(block, "tool_use"))
+            continue;
+        yyjson_val *call = find_call(calls, json_str(json_get(block, "id")));
+        if (call ? !is_same_input(block, call) : own_content_is_direct(block))
+            return false;
+        n_known += call != NULL;
+    }
+    return n_known == n_calls;
+}
+
+bool own_content_is_said(yyjson_val *content, yyjson_val *message)
+{
+    return !json_get(message, "function_call") &&
+           is_same_text(content, json_get(message, "content")) &&
+           is_same_calls(content, json_get(message, "tool_calls"));
+}

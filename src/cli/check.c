@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/fetch.h"
 #include "cli/setup.h"
 #include "net/listener.h"
+#include "server/certificate.h"
 #include "server/policy.h"
 #include "translate/model.h"
 
@@ -57,12 +59,40 @@ static void check_guard(struct check *c)
                    "set CLAUDE_PROXY_API_KEY to a key of your choice, or HOST=127.0.0.1");
 }
 
+/* What clients are shown. */
+static void check_certificate(struct check *c)
+{
+    static const char renew[] = "renew it, and send a running server SIGHUP";
+    struct tls_context *context;
+    struct tls_certificate facts;
+    char validity[64], detail[640] = "";
+    if (!certificate_load(c->config, &context, detail, sizeof(detail))) {
+        say_failed(c, "tls", detail, "see TLS_CERT in docs/configuration.md");
+        return;
+    }
+    if (!context)
+        return;
+    tls_context_certificate(context, &facts);
+    tls_context_destroy(context);
+    const enum certificate_age age =
+        certificate_judge(&facts, clock_unix_ms() / 1000, validity, sizeof(validity));
+    snprintf(detail, sizeof(detail), "%s; %s%s", facts.names[0] ? facts.names : "without a name",
+             validity, c->config->tls_client_ca[0] ? "; clients need certificates" : "");
+    if (age == CERTIFICATE_FINE)
+        say_fine("tls", detail);
+    else if (age == CERTIFICATE_ENDS_SOON)
+        say_doubt("tls", detail);
+    else
+        say_failed(c, "tls", detail, renew);
+}
+
 static const char *mend_connection(const struct fetch *f)
 {
     switch (f->failure) {
     case UPSTREAM_UNREACHABLE:
-        return "check ANTHROPIC_BASE_URL, the network, its firewall, and UPSTREAM_CA_FILE if the "
-               "certificate is private";
+        return "check ANTHROPIC_BASE_URL, the network, its firewall, HTTPS_PROXY if there is a "
+               "proxy, "
+               "and UPSTREAM_CA_FILE if the certificate is private";
     case UPSTREAM_TIMED_OUT:
         return "something on the way swallows the request: check the firewall";
     case UPSTREAM_DISCONNECTED:
@@ -212,6 +242,7 @@ static int run(const struct config *config)
     char why[512] = "";
     say_fine("settings", "read");
     check_guard(&c);
+    check_certificate(&c);
     if (!config->anthropic_api_key[0]) {
         say_failed(&c, "key", "ANTHROPIC_API_KEY is not set",
                    "make one at https://platform.claude.com/settings/keys, put it into .env");
@@ -219,7 +250,7 @@ static int run(const struct config *config)
     }
     c.fetcher = fetcher_create(config, why, sizeof(why));
     if (!c.fetcher) {
-        say_failed(&c, "upstream", why, "check ANTHROPIC_BASE_URL and UPSTREAM_CA_FILE");
+        say_failed(&c, "upstream", why, "see docs/configuration.md");
         return CLI_FAILED;
     }
     check_upstream(&c);

@@ -17,7 +17,8 @@ static bool point_at_sim(struct config *c, int port)
     snprintf(url, sizeof(url), "http://127.0.0.1:%d", port);
     return config_set(c, "ANTHROPIC_BASE_URL", url) && config_set(c, "ANTHROPIC_API_KEY", "demo") &&
            config_set(c, "ANTHROPIC_VERSION", "auto") &&
-           config_set(c, "ANTHROPIC_AUTH", "x-api-key") && config_set(c, "UPSTREAM_CA_FILE", "");
+           config_set(c, "ANTHROPIC_AUTH", "x-api-key") && config_set(c, "UPSTREAM_CA_FILE", "") &&
+           config_set(c, "UPSTREAM_BIND_ADDRESS", "");
 }
 
 static int run_demo(struct config *c, const struct sandbox *sandbox)

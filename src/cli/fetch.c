@@ -9,7 +9,7 @@
 
 #include "net/loop.h"
 #include "net/resolver.h"
-#include "net/tls.h"
+#include "server/upstream_config.h"
 #include "server/upstream_keys.h"
 
 #define BODY_BYTES_MAX (4u << 20)
@@ -18,7 +18,7 @@ struct fetcher {
     const struct config *config;
     struct loop *loop;
     struct resolver *resolver;
-    struct tls_context *tls;
+    struct upstream_settings settings;
     struct upstream_keys keys;
     struct upstream *upstream;
     struct fetch *current;
@@ -55,29 +55,22 @@ static void on_fail(void *arg, enum upstream_failure why, const char *detail)
 static bool open_pool(struct fetcher *f, char *why, size_t why_size)
 {
     const struct config *c = f->config;
-    struct upstream_settings settings = {
-        .connect_timeout_ms = c->connect_timeout_s * 1000,
+    struct upstream_settings *settings = &f->settings;
+    *settings = (struct upstream_settings){
         .ping_after_ms = 30 * 1000,
         .max_connections = 1,
         .stream_window_bytes = BODY_BYTES_MAX,
         .idle_close_ms = 30 * 1000,
     };
-    if (!upstream_origin_parse(str_of(c->anthropic_base_url), &settings.origin, why, why_size))
+    if (!upstream_of_config(c, settings, why, why_size))
         return false;
-    if (settings.origin.is_tls) {
-        f->tls =
-            tls_client_context(c->upstream_ca_file[0] ? c->upstream_ca_file : NULL, why, why_size);
-        if (!f->tls)
-            return false;
-    }
     snprintf(why, why_size, "out of memory");
     f->loop = loop_create();
     f->resolver = f->loop ? resolver_create() : NULL;
     if (!f->resolver)
         return false;
-    settings.tls = f->tls;
-    settings.resolver = f->resolver;
-    f->upstream = upstream_create(f->loop, &settings);
+    settings->resolver = f->resolver;
+    f->upstream = upstream_create(f->loop, settings);
     return f->upstream != NULL;
 }
 
@@ -106,7 +99,7 @@ void fetcher_destroy(struct fetcher *f)
         loop_destroy(f->loop); /* runs what upstream_destroy put off, which needs the rest */
     if (f->resolver)
         resolver_destroy(f->resolver);
-    tls_context_destroy(f->tls);
+    upstream_of_config_done(&f->settings);
     upstream_keys_done(&f->keys);
     free(f);
 }

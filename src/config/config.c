@@ -27,7 +27,7 @@ static void *member_of(struct config *c, const struct option *o)
 
 static void free_text(const struct option *o, char *text)
 {
-    if (text && o->kind == OPTION_SECRET)
+    if (text && option_is_secret(o))
         explicit_bzero(text, strlen(text));
     free(text);
 }
@@ -71,13 +71,13 @@ static void say_refused(const struct option *o, const struct all_given *g, struc
         buf_printf(why, "--%s ", flag);
     else
         buf_printf(why, "%s ", o->name);
-    if (o->kind != OPTION_SECRET) {
+    if (!option_is_secret(o)) {
         write_shown(given->value, why);
         buf_append_char(why, ' ');
     }
     if (given->source == GIVEN_AS_FLAG)
         buf_append_z(why, "(command line)");
-    else if (given->source == GIVEN_IN_ENVIRONMENT)
+    else if (given->source == GIVEN_IN_ENVIRONMENT || given->source == GIVEN_IN_LOWER_CASE)
         buf_append_z(why, "(environment)");
     else
         buf_printf(why, "(%s line %d)", g->env_file, given->line);
@@ -98,6 +98,24 @@ static void note(struct all_given *g, const struct option *o, struct given given
         *kept = given;
 }
 
+/* The setting that a name of the environment stands for. https_proxy is HTTPS_PROXY, unless that
+ * is there too. */
+static const struct option *find_in_environment(struct str name, enum given_source *ret_source)
+{
+    const struct option *o = option_find(name);
+    *ret_source = GIVEN_IN_ENVIRONMENT;
+    if (o)
+        return o;
+    *ret_source = GIVEN_IN_LOWER_CASE;
+    for (size_t i = 0; i < name.n; i++)
+        if (name.p[i] >= 'A' && name.p[i] <= 'Z')
+            return NULL;
+    for (size_t i = 0; i < OPTIONS; i++)
+        if (option_is_shared(&option_table[i]) && str_eq_nocase(name, str_of(option_table[i].name)))
+            return &option_table[i];
+    return NULL;
+}
+
 static void read_environment(char *const *environment, struct all_given *g)
 {
     for (; environment && *environment; environment++) {
@@ -105,10 +123,11 @@ static void read_environment(char *const *environment, struct all_given *g)
         /* str_split takes the "=" off as well: what is left is the value. */
         if (!strchr(*environment, '=') || !str_split(&value, '=', &name))
             continue;
-        const struct option *o = option_find(name);
+        enum given_source source;
+        const struct option *o = find_in_environment(name, &source);
         /* The first of two wins, as getenv has it. */
-        if (o && g->of[o - option_table].source < GIVEN_IN_ENVIRONMENT)
-            note(g, o, (struct given){GIVEN_IN_ENVIRONMENT, value, 0});
+        if (o && g->of[o - option_table].source < source)
+            note(g, o, (struct given){source, value, 0});
     }
 }
 
@@ -292,8 +311,11 @@ static void describe_value(const struct config *c, const struct option *o, struc
     struct str choice;
     switch (o->kind) {
     case OPTION_SECRET:
+    case OPTION_PROXY:
         buf_append_z(out, **(char *const *)member ? "set" : "not set");
         break;
+    case OPTION_HOSTS:
+    case OPTION_ADDRESS:
     case OPTION_MODEL:
     case OPTION_PAIRS:
     case OPTION_MODELS:

@@ -24,6 +24,9 @@ struct config {
     int64_t max_tokens;           /* MAX_TOKENS; 0 = the model's maximum */
     char *host;                   /* HOST, --host */
     int64_t port;                 /* PORT, --port; 0 = the kernel picks */
+    char *tls_cert;               /* TLS_CERT; "" = plain HTTP */
+    char *tls_key;                /* TLS_KEY */
+    char *tls_client_ca;          /* TLS_CLIENT_CA; "" = no client certificates */
     int64_t log_level;            /* LOG_LEVEL: enum log_level */
     int64_t log_format;           /* LOG_FORMAT: enum log_format */
     char *anthropic_base_url;     /* ANTHROPIC_BASE_URL */
@@ -55,6 +58,10 @@ struct config {
     int64_t drain_timeout_s;      /* DRAIN_TIMEOUT */
     int64_t upstream_connections; /* UPSTREAM_CONNECTIONS, per worker */
     char *upstream_ca_file;       /* UPSTREAM_CA_FILE; "" = the system's */
+    char *https_proxy;            /* HTTPS_PROXY (holds a secret); "" = none */
+    char *http_proxy;             /* HTTP_PROXY (holds a secret); "" = none */
+    char *no_proxy;               /* NO_PROXY */
+    char *upstream_bind_address;  /* UPSTREAM_BIND_ADDRESS; "" = the kernel's choice */
     int64_t models_cache_s;       /* MODELS_CACHE_SECONDS */
     bool sandbox;                 /* SANDBOX */
     char *cors_origins;           /* CORS_ORIGINS: "" off, "*", or a comma list */

@@ -106,7 +106,7 @@ void flags_wipe_secrets(const struct config_sources *s)
         if (!split_flag(s->argv[i], &flag))
             continue;
         const struct option *o = find_by_flag(flag.name);
-        if (!o || o->kind != OPTION_SECRET)
+        if (!o || !option_is_secret(o))
             continue;
         if (flag.value.p)
             explicit_bzero(s->argv[i] + (flag.value.p - s->argv[i]), flag.value.n);

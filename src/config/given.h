@@ -11,6 +11,7 @@ enum given_source {
     GIVEN_NOT,
     GIVEN_BY_SUBCOMMAND,
     GIVEN_IN_FILE,
+    GIVEN_IN_LOWER_CASE, /* of the environment: https_proxy */
     GIVEN_IN_ENVIRONMENT,
     GIVEN_AS_FLAG
 };

@@ -53,6 +53,9 @@ bool option_is_text(const struct option *o)
     case OPTION_ORIGINS:
     case OPTION_URL:
     case OPTION_PATH:
+    case OPTION_PROXY:
+    case OPTION_HOSTS:
+    case OPTION_ADDRESS:
         return true;
     case OPTION_INTEGER:
     case OPTION_SECONDS:
@@ -63,6 +66,16 @@ bool option_is_text(const struct option *o)
         return false;
     }
     return false;
+}
+
+bool option_is_secret(const struct option *o)
+{
+    return o->kind == OPTION_SECRET || o->kind == OPTION_PROXY;
+}
+
+bool option_is_shared(const struct option *o)
+{
+    return o->kind == OPTION_PROXY || o->kind == OPTION_HOSTS;
 }
 
 bool option_may_be_empty(const struct option *o)

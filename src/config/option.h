@@ -22,6 +22,9 @@
     X(ORIGINS, char *, "*, or a comma list of origins such as https://app.example")                \
     X(URL, char *, "http:// or https://, a host, and if need be :port and a path")                 \
     X(PATH, char *, "the path of a file")                                                          \
+    X(PROXY, char *, "the URL of a proxy, such as http://proxy.example:3128")                      \
+    X(HOSTS, char *, "*, or a comma list of names, addresses and networks such as 10.0.0.0/8")     \
+    X(ADDRESS, char *, "an IPv4 or IPv6 address")                                                  \
     X(INTEGER, int64_t, "a whole number")                                                          \
     X(SECONDS, int64_t, "a whole number of seconds")                                               \
     X(NUMBER, double, "a number")                                                                  \
@@ -73,6 +76,10 @@ void option_write_allowed(const struct option *o, struct buf *out);
 /* Whether an empty value means something; where it does not, it counts as not set. */
 bool option_may_be_empty(const struct option *o);
 bool option_is_text(const struct option *o);
+/* Whether its value, or a part of it, must never be seen. */
+bool option_is_secret(const struct option *o);
+/* Whether other programs read it too, under its name in lower case as well: https_proxy. */
+bool option_is_shared(const struct option *o);
 /* The i-th choice (without its alias); false behind the last. */
 bool option_choice(const struct option *o, size_t i, struct str *ret);
 

@@ -336,6 +336,50 @@ static void secret_flags_are_overwritten(void **state)
     unload(&bad);
 }
 
+/* What other programs know in lower case, too. The setting's own name is stronger. */
+static void proxies_of_the_environment(void **state)
+{
+    (void)state;
+    struct load lower = {.env_text = "HTTPS_PROXY=http://file\nHTTP_PROXY=http://file\n",
+                         .environment = {"https_proxy=http://lower:1", "no_proxy=.example",
+                                         "Http_Proxy=http://mixed", "port=1", "https_proxy=x"}};
+    load_fine(&lower);
+    assert_string_equal(lower.config.https_proxy, "http://lower:1");
+    assert_string_equal(lower.config.http_proxy, "http://file");
+    assert_string_equal(lower.config.no_proxy, ".example");
+    assert_int_equal(lower.config.port, 8000);
+    unload(&lower);
+
+    struct load both = {
+        .environment = {"https_proxy=http://lower", "HTTPS_PROXY=http://upper",
+                        "NO_PROXY=", "no_proxy=*", "HTTP_PROXY=http://a", "http_proxy=http://b"},
+    };
+    load_fine(&both);
+    assert_string_equal(both.config.https_proxy, "http://upper");
+    assert_string_equal(both.config.http_proxy, "http://a");
+    assert_string_equal(both.config.no_proxy, "");
+    unload(&both);
+
+    struct load bad = {.environment = {"https_proxy=socks5://user:secret@proxy"}};
+    expect_bad(&bad, "HTTPS_PROXY (environment) must be the URL of a proxy, such as "
+                     "http://proxy.example:3128");
+}
+
+static void proxies_are_secret(void **state)
+{
+    (void)state;
+    struct load l = {.flags = {"--https-proxy", "http://user:secret@proxy"}};
+    load_fine(&l);
+    assert_string_equal(l.argv[1], "");
+    struct buf text;
+    buf_init(&text, 65536);
+    config_describe(&l.config, &text);
+    assert_true(str_find(buf_str(&text), STR("secret")) < 0);
+    assert_true(str_find(buf_str(&text), STR("\nHTTPS_PROXY=set\nHTTP_PROXY=not set\n")) > 0);
+    buf_done(&text);
+    unload(&l);
+}
+
 /* A key read from a file ends in a line end; so do values that containers pass on. */
 static void blanks_around_values_do_not_count(void **state)
 {
@@ -465,6 +509,19 @@ static void values_of_each_kind(void **state)
         {"CORS_ORIGINS", "https://a.example,*", false},
         {"UPSTREAM_CA_FILE", "/etc/ssl/my ca.pem", true},
         {"UPSTREAM_CA_FILE", "a\nb", false},
+        {"HTTPS_PROXY", "", true},
+        {"HTTPS_PROXY", "http://user:p%40ss@proxy.example:3128/", true},
+        {"HTTPS_PROXY", "proxy:3128", true},
+        {"HTTPS_PROXY", "https://proxy:3128", false},
+        {"HTTPS_PROXY", "socks5://proxy:1080", false},
+        {"HTTP_PROXY", "http://a b", false},
+        {"NO_PROXY", "*", true},
+        {"NO_PROXY", ".example, 10.0.0.0/8 [::1]:80", true},
+        {"NO_PROXY", "a\nb", false},
+        {"UPSTREAM_BIND_ADDRESS", "", true},
+        {"UPSTREAM_BIND_ADDRESS", "192.0.2.1", true},
+        {"UPSTREAM_BIND_ADDRESS", "[2001:db8::1]", true},
+        {"UPSTREAM_BIND_ADDRESS", "eth0", false},
         {"NO_SUCH_SETTING", "1", false},
     };
     struct load l = {0};
@@ -543,6 +600,8 @@ int main(void)
         cmocka_unit_test(blanks_around_values_do_not_count),
         cmocka_unit_test(env_file_flag),
         cmocka_unit_test(unknown_names_in_the_env_file),
+        cmocka_unit_test(proxies_of_the_environment),
+        cmocka_unit_test(proxies_are_secret),
         cmocka_unit_test(values_of_each_kind),
         cmocka_unit_test(setting_one),
         cmocka_unit_test(describing),

@@ -1,6 +1,7 @@
 /*
  * One value of each kind: what it must look like, and turning its text into it.
  */
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,8 @@
 #define MODEL_BYTES_MAX  256
 #define HOST_BYTES_MAX   255
 #define URL_BYTES_MAX    700
-#define LIST_BYTES_MAX   16384 /* MODEL_ALIASES, CORS_ORIGINS */
+#define PROXY_BYTES_MAX  1024
+#define LIST_BYTES_MAX   16384 /* MODEL_ALIASES, CORS_ORIGINS, NO_PROXY */
 #define PATH_BYTES_MAX   4096
 
 /* Visible ASCII only: these texts end up in HTTP heads, where a line end would be a new header. */
@@ -102,6 +104,36 @@ static bool is_path(struct str s)
         if ((unsigned char)s.p[i] < ' ')
             return false;
     return s.n <= PATH_BYTES_MAX;
+}
+
+/* Its parts are looked at where it is used. */
+static bool is_proxy(struct str s)
+{
+    const ptrdiff_t scheme = str_find(s, STR("://"));
+    const bool is_http =
+        scheme < 0 || str_eq_nocase((struct str){s.p, (size_t)scheme}, STR("http"));
+    return s.n <= PROXY_BYTES_MAX && is_visible(s) && is_http;
+}
+
+/* Blanks may stand between them, as some programs have it. */
+static bool is_host_list(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] < ' ' || s.p[i] > '~')
+            return false;
+    return s.n <= LIST_BYTES_MAX;
+}
+
+static bool is_address(struct str s)
+{
+    unsigned char bytes[16];
+    char z[INET6_ADDRSTRLEN];
+    if (s.n >= sizeof(z))
+        return false;
+    if (s.n > 0)
+        memcpy(z, s.p, s.n);
+    z[s.n] = '\0';
+    return s.n == 0 || inet_pton(AF_INET, z, bytes) == 1 || inet_pton(AF_INET6, z, bytes) == 1;
 }
 
 static enum option_result copy_text(bool is_fine, struct str text, union option_value *ret)
@@ -204,6 +236,13 @@ enum option_result option_parse(const struct option *o, struct str text, union o
         return copy_text(is_url(text), text, ret);
     case OPTION_PATH:
         return copy_text(is_path(text), text, ret);
+    case OPTION_PROXY:
+        return copy_text(is_proxy(text), text, ret);
+    case OPTION_HOSTS:
+        return copy_text(is_host_list(text), text, ret);
+    case OPTION_ADDRESS:
+        text = without_brackets(text);
+        return copy_text(is_address(text), text, ret);
     case OPTION_INTEGER:
     case OPTION_SECONDS:
         return parse_integer(o, text, ret);

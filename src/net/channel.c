@@ -368,6 +368,22 @@ const char *channel_tls_reason(const struct channel *c)
     return c->tls ? tls_reason(c->tls) : "";
 }
 
+bool channel_is_plain_http(const struct channel *c)
+{
+    return c->tls && tls_is_plain_http(c->tls);
+}
+
+void channel_write_plain(struct channel *c, struct str bytes)
+{
+    if (c->fd >= 0)
+        (void)!send(c->fd, bytes.p, bytes.n, MSG_NOSIGNAL);
+}
+
+const char *channel_tls_version(const struct channel *c)
+{
+    return c->tls && c->is_open ? tls_version(c->tls) : "";
+}
+
 struct str channel_alpn(const struct channel *c)
 {
     return c->tls ? tls_alpn(c->tls) : (struct str){"", 0};

@@ -81,6 +81,12 @@ void channel_close_after_flush(struct channel *c);
 bool channel_is_closed(const struct channel *c);
 /* Why TLS failed, for people ("certificate has expired"); static or channel-owned text. */
 const char *channel_tls_reason(const struct channel *c);
+/* Whether TLS failed because the peer spoke HTTP without it. */
+bool channel_is_plain_http(const struct channel *c);
+/* Past TLS, for such a peer: as much as the socket takes at once. */
+void channel_write_plain(struct channel *c, struct str bytes);
+/* "TLSv1.3"; empty where there is no TLS. */
+const char *channel_tls_version(const struct channel *c);
 /* "h2", "http/1.1" or empty, as ALPN settled it. */
 struct str channel_alpn(const struct channel *c);
 

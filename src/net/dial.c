@@ -24,6 +24,7 @@ struct dial {
     struct loop *loop;
     struct resolver_query *query; /* NULL once answered */
     struct resolver_answer answer;
+    struct resolver_address from; /* len 0 = the kernel's choice */
     struct attempt attempts[RESOLVER_ADDRESSES_MAX];
     size_t n_begun, n_running;
     struct timer stagger, limit;
@@ -94,13 +95,25 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
     finish(a->dial, fd);
 }
 
+/* The port is picked by connect(2): then many connections may share it. */
+static bool bind_to(int fd, const struct resolver_address *from)
+{
+    const int one = 1;
+    if (from->len == 0)
+        return true;
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+    return bind(fd, (const struct sockaddr *)&from->sa, from->len) == 0;
+}
+
 /* False, with errno, when the attempt failed at once. */
 static bool begin(struct attempt *a, const struct resolver_address *to)
 {
     int fd = socket(to->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return false;
-    if (connect(fd, (const struct sockaddr *)&to->sa, to->len) != 0 && errno != EINPROGRESS) {
+    const bool is_bound = bind_to(fd, &a->dial->from);
+    if (!is_bound ||
+        (connect(fd, (const struct sockaddr *)&to->sa, to->len) != 0 && errno != EINPROGRESS)) {
         int saved = errno;
         close(fd);
         errno = saved;
@@ -142,16 +155,30 @@ static void on_limit(void *arg)
     finish(d, -1);
 }
 
+/* From an IPv4 address no IPv6 one is reached, and the other way round. */
+static void drop_other_families(struct dial *d)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < d->answer.n; i++)
+        if (d->answer.address[i].sa.ss_family == d->from.sa.ss_family)
+            d->answer.address[n++] = d->answer.address[i];
+    d->answer.n = n;
+    if (n == 0)
+        d->error = "no address of the local address's family";
+}
+
 static void on_resolved(void *arg, const struct resolver_answer *answer)
 {
     struct dial *d = arg;
     d->query = NULL;
     d->answer = *answer;
     d->error = answer->error;
+    if (d->from.len > 0 && answer->n > 0)
+        drop_other_families(d);
     begin_next(d);
 }
 
-struct dial *dial_start(struct loop *l, struct resolver *r, const char *host, int port,
+struct dial *dial_start(struct loop *l, struct resolver *r, const struct dial_target *target,
                         int64_t timeout_ms, void (*done)(void *arg, int fd, const char *error),
                         void *arg)
 {
@@ -161,10 +188,12 @@ struct dial *dial_start(struct loop *l, struct resolver *r, const char *host, in
     d->loop = l;
     d->done = done;
     d->arg = arg;
+    if (target->from)
+        d->from = *target->from;
     d->free_job = (struct loop_job){.run = free_dial, .arg = d};
     timer_init(&d->stagger, l, on_stagger, d);
     timer_init(&d->limit, l, on_limit, d);
-    d->query = resolver_lookup(r, l, host, port, on_resolved, d);
+    d->query = resolver_lookup(r, l, target->host, target->port, on_resolved, d);
     if (!d->query) {
         free(d);
         return NULL;

@@ -107,7 +107,9 @@ static void pair_init(struct pair *p, const char *cert, const char *verify_name)
     timer_init(&p->give_up, p->loop, on_give_up, p);
     timer_start(&p->give_up, GIVE_UP_MS);
     if (cert) {
-        p->server_tls = tls_server_context(cert, cert, why, sizeof(why));
+        const struct tls_server_options options = {
+            .cert_file = cert, .key_file = cert, .offers_h2 = true};
+        p->server_tls = tls_server_context(&options, why, sizeof(why));
         if (!p->server_tls)
             fail_msg("%s", why);
         p->client_tls = tls_client_context(cert, why, sizeof(why));
@@ -115,8 +117,8 @@ static void pair_init(struct pair *p, const char *cert, const char *verify_name)
     }
     p->listener = listener_open(p->loop, "127.0.0.1", 0, on_accept, p, why, sizeof(why));
     assert_non_null(p->listener);
-    assert_non_null(dial_start(p->loop, p->resolver, "localhost", listener_port(p->listener), 5000,
-                               on_dialled, p));
+    const struct dial_target target = {"localhost", listener_port(p->listener), NULL};
+    assert_non_null(dial_start(p->loop, p->resolver, &target, 5000, on_dialled, p));
     while (channel_is_closed(&p->client.channel) || channel_is_closed(&p->server.channel))
         loop_run(p->loop);
 }

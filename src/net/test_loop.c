@@ -143,11 +143,13 @@ static void test_dial_tells_why(void **state)
     struct listener *s = listener_open(o.loop, "127.0.0.1", 0, refuse, NULL, why, sizeof(why));
     int port = listener_port(s);
     listener_close(s); /* a port that nobody listens on */
-    assert_non_null(dial_start(o.loop, r, "127.0.0.1", port, 2000, on_dialled, &o));
+    assert_non_null(dial_start(o.loop, r, &(struct dial_target){"127.0.0.1", port, NULL}, 2000,
+                               on_dialled, &o));
     loop_run(o.loop);
     assert_int_equal(o.fd, -1);
     assert_string_equal(o.error, "Connection refused");
-    assert_non_null(dial_start(o.loop, r, "no-such-host.invalid", 80, 9000, on_dialled, &o));
+    assert_non_null(dial_start(o.loop, r, &(struct dial_target){"no-such-host.invalid", 80, NULL},
+                               9000, on_dialled, &o));
     loop_run(o.loop);
     assert_int_equal(o.fd, -1);
     assert_true(strlen(o.error) > 0);
@@ -163,7 +165,9 @@ static void test_dial_falls_back_to_the_other_family(void **state)
     struct resolver *r = resolver_create();
     char why[128];
     struct listener *s = listener_open(o.loop, "127.0.0.1", 0, refuse, NULL, why, sizeof(why));
-    assert_non_null(dial_start(o.loop, r, "localhost", listener_port(s), 5000, on_dialled, &o));
+    assert_non_null(dial_start(o.loop, r,
+                               &(struct dial_target){"localhost", listener_port(s), NULL}, 5000,
+                               on_dialled, &o));
     loop_run(o.loop);
     assert_true(o.fd >= 0);
     close(o.fd);
@@ -177,7 +181,8 @@ static void test_cancelled_dial_is_silent(void **state)
     (void)state;
     struct outcome o = {.loop = loop_create(), .fd = -7};
     struct resolver *r = resolver_create();
-    struct dial *d = dial_start(o.loop, r, "localhost", 1, 5000, on_dialled, &o);
+    struct dial *d =
+        dial_start(o.loop, r, &(struct dial_target){"localhost", 1, NULL}, 5000, on_dialled, &o);
     dial_cancel(d);
     struct probe p = {.loop = o.loop};
     struct timer t;

@@ -1,107 +1,27 @@
 /*
- * TLS on OpenSSL: contexts with our minimum and verification always on, sessions as thin wrappers
- * that turn OpenSSL's results into ours.
+ * TLS sessions: thin wrappers that turn OpenSSL's results into ours.
  */
-#include "net/tls.h"
-
 #include <arpa/inet.h>
 #include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-struct tls_context {
-    SSL_CTX *ctx;
-};
+#include "net/tls_internal.h"
 
 struct tls {
     SSL *ssl;
     const char *reason; /* static text */
+    bool is_plain_http, wants_certificate;
 };
 
-static const unsigned char alpn_both[] = "\x02h2\x08http/1.1";
-static const unsigned char alpn_http1[] = "\x08http/1.1";
+static const unsigned char alpn_both[] = TLS_ALPN_BOTH;
+static const unsigned char alpn_http1[] = TLS_ALPN_HTTP1;
 
 static const char *last_error(void)
 {
     const char *text = ERR_reason_error_string(ERR_peek_last_error());
     ERR_clear_error();
     return text ? text : "unknown TLS error";
-}
-
-static struct tls_context *create_context(const SSL_METHOD *method)
-{
-    struct tls_context *c = calloc(1, sizeof(*c));
-    if (!c)
-        return NULL;
-    c->ctx = SSL_CTX_new(method);
-    if (!c->ctx) {
-        free(c);
-        return NULL;
-    }
-    SSL_CTX_set_min_proto_version(c->ctx, TLS1_2_VERSION);
-    SSL_CTX_set_options(c->ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
-    /* Idle sessions give their 16 KB record buffers back. */
-    SSL_CTX_set_mode(c->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    /* One read(2) for a record instead of two. */
-    SSL_CTX_set_read_ahead(c->ctx, 1);
-    return c;
-}
-
-static struct tls_context *fail_context(struct tls_context *c, char *why, size_t why_size,
-                                        const char *what, const char *file)
-{
-    snprintf(why, why_size, "%s %s: %s", what, file ? file : "", last_error());
-    tls_context_destroy(c);
-    return NULL;
-}
-
-struct tls_context *tls_client_context(const char *ca_file, char *why, size_t why_size)
-{
-    struct tls_context *c = create_context(TLS_client_method());
-    if (!c || SSL_CTX_set_default_verify_paths(c->ctx) != 1)
-        return fail_context(c, why, why_size, "cannot load the system's CA certificates", NULL);
-    if (ca_file && SSL_CTX_load_verify_file(c->ctx, ca_file) != 1)
-        return fail_context(c, why, why_size, "cannot load CA certificates from", ca_file);
-    SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
-    ERR_clear_error();
-    return c;
-}
-
-static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
-                       const unsigned char *in, unsigned in_n, void *arg)
-{
-    (void)ssl;
-    (void)arg;
-    unsigned char *picked;
-    if (SSL_select_next_proto(&picked, out_n, alpn_both, sizeof(alpn_both) - 1, in, in_n) !=
-        OPENSSL_NPN_NEGOTIATED)
-        return SSL_TLSEXT_ERR_NOACK;
-    *out = picked;
-    return SSL_TLSEXT_ERR_OK;
-}
-
-struct tls_context *tls_server_context(const char *cert_file, const char *key_file, char *why,
-                                       size_t why_size)
-{
-    struct tls_context *c = create_context(TLS_server_method());
-    if (!c || SSL_CTX_use_certificate_chain_file(c->ctx, cert_file) != 1)
-        return fail_context(c, why, why_size, "cannot load the certificate", cert_file);
-    if (SSL_CTX_use_PrivateKey_file(c->ctx, key_file, SSL_FILETYPE_PEM) != 1)
-        return fail_context(c, why, why_size, "cannot load the key", key_file);
-    SSL_CTX_set_alpn_select_cb(c->ctx, select_alpn, NULL);
-    return c;
-}
-
-void tls_context_destroy(struct tls_context *c)
-{
-    if (!c)
-        return;
-    SSL_CTX_free(c->ctx);
-    free(c);
 }
 
 static struct tls *create_session(struct tls_context *c)
@@ -148,6 +68,14 @@ struct tls *tls_client(struct tls_context *c, const char *host, bool offer_h2)
     return t;
 }
 
+struct tls *tls_probe(struct tls_context *c)
+{
+    struct tls *t = create_session(c);
+    if (t)
+        SSL_set_connect_state(t->ssl);
+    return t;
+}
+
 struct tls *tls_server(struct tls_context *c)
 {
     struct tls *t = create_session(c);
@@ -183,6 +111,9 @@ static enum tls_result judge(struct tls *t, int rc)
         ERR_clear_error();
         return TLS_RESET;
     }
+    const int reason = ERR_GET_REASON(ERR_peek_last_error());
+    t->is_plain_http = reason == SSL_R_HTTP_REQUEST;
+    t->wants_certificate = reason == SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED;
     long verdict = SSL_get_verify_result(t->ssl);
     t->reason = verdict == X509_V_OK ? last_error() : X509_verify_cert_error_string(verdict);
     ERR_clear_error();
@@ -225,6 +156,21 @@ void tls_shutdown(struct tls *t)
 const char *tls_reason(const struct tls *t)
 {
     return t->reason ? t->reason : "";
+}
+
+bool tls_is_plain_http(const struct tls *t)
+{
+    return t->is_plain_http;
+}
+
+bool tls_wants_certificate(const struct tls *t)
+{
+    return t->wants_certificate;
+}
+
+const char *tls_version(const struct tls *t)
+{
+    return SSL_get_version(t->ssl);
 }
 
 struct str tls_alpn(const struct tls *t)

@@ -65,5 +65,6 @@ void record_log(const struct request_record *r)
     if (r->first_ms >= 0)
         add_number(&l, "first_ms", r->first_ms);
     add_number(&l, "ms", r->total_ms);
+    add_text(&l, "tls", r->tls_version);
     log_write(LOG_INFO, "request", l.fields, l.n);
 }

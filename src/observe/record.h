@@ -18,6 +18,7 @@ struct request_record {
     int status;              /* as sent; 0 = nothing was sent */
     const char *end;         /* the log word of the end reason */
     struct str detail;       /* more about the end, for people */
+    struct str tls_version;  /* "TLSv1.3"; empty over plain HTTP */
     struct str asked_model;  /* as the client named it */
     struct str served_model; /* as the upstream named it */
     bool is_completion;      /* the following say something */

@@ -1,6 +1,7 @@
 /*
  * Client connections.
  *
+ *   HANDSHAKE (with TLS) --> IDLE, or HTTP2 where ALPN says so
  *   IDLE --first byte--> HEAD --head read--> BODY --message complete--> ANSWERING --over--> IDLE
  *                          \___ refused, or the answer says close ________/ --> CLOSING --> CLOSED
  *
@@ -13,8 +14,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "http/h1.h"
 #include "net/channel.h"
+#include "server/connection_h2.h"
+#include "server/connection_kind.h"
 #include "server/relay.h"
 #include "server/request.h"
 #include "server/worker.h"
@@ -39,23 +43,28 @@
 #define SURPLUS_MAX 64
 
 enum connection_state {
+    CONN_HANDSHAKE, /* agreeing on TLS */
     CONN_IDLE,      /* between requests */
     CONN_HEAD,      /* the first bytes of a request are in */
     CONN_BODY,      /* its head is read; the message is not complete */
     CONN_ANSWERING, /* the message is complete */
+    CONN_HTTP2,     /* connection_h2.c sees to everything */
     CONN_CLOSING,   /* our side is ended; the client reads the rest */
     CONN_CLOSED     /* freed at the end of the turn */
 };
 
-struct connection {
+/* A client's socket, and its HTTP/1.1 where it speaks that. */
+struct client {
+    struct connection base; /* what its requests know */
     struct worker *worker;
     struct list node; /* in worker->connections */
     enum connection_state state;
     struct channel channel;
     struct h1_parser *parser;
-    struct request *request; /* the one being read or answered */
-    struct buf pending;      /* sent ahead */
-    struct timer timer;      /* what it means depends on the state */
+    struct connection_h2 *h2; /* NULL unless HTTP/2 is spoken */
+    struct request *request;  /* the one being read or answered */
+    struct buf pending;       /* sent ahead */
+    struct timer timer;       /* what it means depends on the state */
     struct loop_job next_job, free_job;
     bool is_surplus;       /* above the maximum: answers 503 and closes */
     bool is_broken;        /* no further request can be read */
@@ -69,16 +78,24 @@ struct connection {
     int64_t taken_at_us;
 };
 
-static const struct config *config_of(const struct connection *c)
+static struct client *client_of(struct connection *base)
+{
+    return (struct client *)base; /* its first member */
+}
+
+static const struct config *config_of(const struct client *c)
 {
     return c->worker->shared->config;
 }
 
 /* The state, and the time it may take. */
-static void set_state(struct connection *c, enum connection_state state)
+static void set_state(struct client *c, enum connection_state state)
 {
     c->state = state;
     switch (state) {
+    case CONN_HANDSHAKE: /* the whole of it, however its bytes come */
+        timer_start(&c->timer, config_of(c)->head_timeout_s * 1000);
+        break;
     case CONN_IDLE:
         timer_start(&c->timer, config_of(c)->idle_timeout_s * 1000);
         break;
@@ -91,6 +108,7 @@ static void set_state(struct connection *c, enum connection_state state)
         timer_start(&c->timer, config_of(c)->body_timeout_s * 1000);
         break;
     case CONN_ANSWERING:
+    case CONN_HTTP2:
         timer_stop(&c->timer);
         break;
     case CONN_CLOSING:
@@ -106,15 +124,16 @@ static void set_state(struct connection *c, enum connection_state state)
 
 static void free_connection(void *arg)
 {
-    struct connection *c = arg;
+    struct client *c = arg;
     struct worker *w = c->worker;
     h1_destroy(c->parser);
+    connection_h2_destroy(c->h2);
     buf_done(&c->pending);
     free(c);
     worker_may_stop(w);
 }
 
-static void close_now(struct connection *c, enum end_reason why)
+static void close_now(struct client *c, enum end_reason why)
 {
     if (c->state == CONN_CLOSED)
         return;
@@ -126,15 +145,17 @@ static void close_now(struct connection *c, enum end_reason why)
     c->request = NULL;
     if (r)
         request_client_left(r, why);
+    if (c->h2)
+        connection_h2_gone(c->h2, why);
     loop_defer(c->worker->loop, &c->free_job);
 }
 
-void connection_drop(struct connection *c)
+static void drop(struct client *c)
 {
     close_now(c, END_CLIENT_GONE);
 }
 
-static void close_when_flushed(struct connection *c)
+static void close_when_flushed(struct client *c)
 {
     if (c->state == CONN_CLOSING || c->state == CONN_CLOSED)
         return;
@@ -142,7 +163,7 @@ static void close_when_flushed(struct connection *c)
      * lose the answer: only then linger. */
     if (c->is_message_complete && !c->is_broken && c->pending.len == 0 &&
         channel_waiting(&c->channel) == 0) {
-        connection_drop(c);
+        drop(c);
         return;
     }
     set_state(c, CONN_CLOSING);
@@ -150,13 +171,13 @@ static void close_when_flushed(struct connection *c)
 }
 
 /* Answers a request that could not be read. The rest of the connection's bytes mean nothing. */
-static void refuse(struct connection *c, enum end_reason why, const char *message)
+static void refuse(struct client *c, enum end_reason why, const char *message)
 {
     c->is_broken = true;
     if (c->request)
         request_end_from_outside(c->request, why, message);
     else if (c->state == CONN_HEAD || c->state == CONN_IDLE)
-        request_refuse(c, c->worker, why, message);
+        request_refuse(&c->base, c->worker, why, message);
     else
         close_when_flushed(c); /* the rest of a body whose request has been answered */
 }
@@ -165,7 +186,7 @@ static void refuse(struct connection *c, enum end_reason why, const char *messag
 
 static bool on_head(void *arg, const struct h1_head *head)
 {
-    struct connection *c = arg;
+    struct client *c = arg;
     set_state(c, CONN_BODY);
     c->is_message_complete = false;
     c->asks_keep_alive = head->keep_alive;
@@ -173,12 +194,12 @@ static bool on_head(void *arg, const struct h1_head *head)
                           (head->content_length <= 0 || !head->expects_continue);
     if (c->is_surplus) {
         c->is_broken = true;
-        request_refuse(c, c->worker, END_TOO_MANY_CONNECTIONS, NULL);
+        request_refuse(&c->base, c->worker, END_TOO_MANY_CONNECTIONS, NULL);
         return false;
     }
-    c->request = request_begin(c, c->worker, head);
+    c->request = request_begin(&c->base, c->worker, head);
     if (!c->request) {
-        connection_drop(c);
+        drop(c);
         return false;
     }
     request_drive(c->request);
@@ -187,14 +208,14 @@ static bool on_head(void *arg, const struct h1_head *head)
 
 static bool on_body(void *arg, const char *p, size_t n)
 {
-    struct connection *c = arg;
+    struct client *c = arg;
     c->body_bytes += n;
     if (c->request)
         request_body(c->request, p, n);
     return c->state == CONN_BODY;
 }
 
-static void on_message_complete(struct connection *c)
+static void on_message_complete(struct client *c)
 {
     c->is_message_complete = true;
     h1_forget_head(c->parser);
@@ -205,7 +226,7 @@ static void on_message_complete(struct connection *c)
         loop_defer(c->worker->loop, &c->next_job); /* it was answered before its body came */
 }
 
-static void on_bad_message(struct connection *c, enum h1_result result)
+static void on_bad_message(struct client *c, enum h1_result result)
 {
     char message[160];
     snprintf(message, sizeof(message), "The request is not valid HTTP: %s.", h1_reason(c->parser));
@@ -214,7 +235,7 @@ static void on_bad_message(struct connection *c, enum h1_result result)
 }
 
 /* Hands bytes to the parser up to the end of one message; keeps what lies behind it. */
-static void feed(struct connection *c, const char *p, size_t n)
+static void feed(struct client *c, const char *p, size_t n)
 {
     if (c->state == CONN_IDLE)
         set_state(c, CONN_HEAD);
@@ -229,7 +250,7 @@ static void feed(struct connection *c, const char *p, size_t n)
         on_message_complete(c);
         if (taken < n && c->state == CONN_ANSWERING &&
             !buf_append(&c->pending, p + taken, n - taken))
-            connection_drop(c);
+            drop(c);
         return;
     case H1_UPGRADE_REFUSED:
     case H1_HEAD_TOO_LARGE:
@@ -240,7 +261,7 @@ static void feed(struct connection *c, const char *p, size_t n)
     }
 }
 
-static void watch_progress(struct connection *c)
+static void watch_progress(struct client *c)
 {
     c->taken_at_us = loop_now_us(c->worker->loop);
     timer_start(&c->timer, WRITE_CHECK_MS);
@@ -249,14 +270,14 @@ static void watch_progress(struct connection *c)
 /* The next request, at the end of the turn in which one was over. */
 static void next_request(void *arg)
 {
-    struct connection *c = arg;
+    struct client *c = arg;
     if (c->state != CONN_ANSWERING || c->request)
         return;
     if (atomic_load(&c->worker->shared->is_draining)) {
         close_when_flushed(c);
         return;
     }
-    if (connection_waiting(c) > ANSWERS_WAITING_MAX) {
+    if (channel_waiting(&c->channel) > ANSWERS_WAITING_MAX) {
         if (!timer_is_running(&c->timer))
             watch_progress(c);
         return; /* on_drain comes back to it */
@@ -270,7 +291,7 @@ static void next_request(void *arg)
 }
 
 /* Whether the body has come slower than anything but an attack would. */
-static bool is_body_too_slow(const struct connection *c)
+static bool is_body_too_slow(const struct client *c)
 {
     int64_t elapsed_s = (loop_now_us(c->worker->loop) - c->body_started_us) / 1000000;
     int64_t beyond_s = elapsed_s - config_of(c)->body_timeout_s;
@@ -279,7 +300,7 @@ static bool is_body_too_slow(const struct connection *c)
 
 static void on_data(void *arg, const char *p, size_t n)
 {
-    struct connection *c = arg;
+    struct client *c = arg;
     switch (c->state) {
     case CONN_BODY:
         if (is_body_too_slow(c)) {
@@ -295,8 +316,12 @@ static void on_data(void *arg, const char *p, size_t n)
         return;
     case CONN_ANSWERING:
         if (!buf_append(&c->pending, p, n))
-            connection_drop(c);
+            drop(c);
         return;
+    case CONN_HTTP2:
+        connection_h2_data(c->h2, p, n);
+        return;
+    case CONN_HANDSHAKE: /* nothing comes before on_open */
     case CONN_CLOSING:
     case CONN_CLOSED:
         return;
@@ -306,7 +331,7 @@ static void on_data(void *arg, const char *p, size_t n)
 /* Time --------------------------------------------------------------------------------------- */
 
 /* Something waits for the client: drops it when it has taken nothing for too long. */
-static void check_progress(struct connection *c)
+static void check_progress(struct client *c)
 {
     const int64_t now_us = loop_now_us(c->worker->loop);
     const uint64_t taken = c->written_bytes - channel_waiting(&c->channel);
@@ -322,20 +347,24 @@ static void check_progress(struct connection *c)
 
 static void on_timer(void *arg)
 {
-    struct connection *c = arg;
+    struct client *c = arg;
     switch (c->state) {
+    case CONN_HANDSHAKE:
+        log_line(LOG_DEBUG, "TLS with a client failed", LOG_Z("reason", "timed out"));
+        drop(c);
+        return;
     case CONN_IDLE:
     case CONN_CLOSING:
         if (channel_waiting(&c->channel) > 0)
             check_progress(c);
         else
-            connection_drop(c);
+            drop(c);
         return;
     case CONN_HEAD:
         if (h1_is_in_head(c->parser))
             refuse(c, END_HEAD_TIMEOUT, NULL);
         else
-            connection_drop(c); /* blank lines only */
+            drop(c); /* blank lines only */
         return;
     case CONN_BODY:
         refuse(c, END_BODY_TIMEOUT, NULL);
@@ -344,6 +373,7 @@ static void on_timer(void *arg)
         if (channel_waiting(&c->channel) > 0)
             check_progress(c);
         return;
+    case CONN_HTTP2:
     case CONN_CLOSED:
         return;
     }
@@ -351,23 +381,75 @@ static void on_timer(void *arg)
 
 static void on_drain(void *arg)
 {
-    struct connection *c = arg;
-    if (c->request)
+    struct client *c = arg;
+    if (c->h2)
+        connection_h2_drained(c->h2);
+    else if (c->request)
         relay_client_drained(c->request);
     else if (c->state == CONN_ANSWERING)
         loop_defer(c->worker->loop, &c->next_job);
 }
 
+static void close_http2(void *arg, bool is_orderly)
+{
+    struct client *c = arg;
+    if (!is_orderly) {
+        drop(c);
+        return;
+    }
+    c->is_broken = true; /* it may still be sending: linger */
+    close_when_flushed(c);
+}
+
+static void begin_http2(struct client *c)
+{
+    const struct connection_h2_host host = {c->worker, &c->channel, close_http2, c};
+    h1_destroy(c->parser);
+    c->parser = NULL;
+    c->h2 = c->is_surplus ? NULL : connection_h2_create(&host);
+    if (c->h2)
+        set_state(c, CONN_HTTP2);
+    else
+        drop(c);
+}
+
+static void on_open(void *arg)
+{
+    struct client *c = arg;
+    if (c->state != CONN_HANDSHAKE)
+        return;
+    if (str_eq(channel_alpn(&c->channel), STR("h2")))
+        begin_http2(c);
+    else
+        set_state(c, CONN_IDLE);
+}
+
+/* Said to a client that speaks HTTP to a port for HTTPS, outside of TLS: it would understand
+ * nothing else. */
+static const char plain_answer[] =
+    "HTTP/1.1 400 Bad Request\r\n"
+    "content-type: application/json\r\n"
+    "connection: close\r\n\r\n"
+    "{\"error\":{\"message\":\"This port speaks HTTPS: use https:// in the URL.\","
+    "\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"https_required\"}}";
+
 static void on_end(void *arg, enum channel_end why)
 {
-    (void)why;
-    connection_drop(arg);
+    struct client *c = arg;
+    if (why == CHANNEL_TLS_ERROR) {
+        log_line(LOG_DEBUG, "TLS with a client failed",
+                 LOG_Z("reason", channel_tls_reason(&c->channel)));
+        if (channel_is_plain_http(&c->channel))
+            channel_write_plain(&c->channel, str_of(plain_answer));
+    }
+    drop(c);
 }
 
 /* For requests ------------------------------------------------------------------------------- */
 
-void connection_write(struct connection *c, struct str bytes)
+static void h1_write(struct connection *base, struct str bytes)
 {
+    struct client *c = client_of(base);
     if (bytes.n == 0)
         return;
     c->written_bytes += bytes.n;
@@ -377,19 +459,26 @@ void connection_write(struct connection *c, struct str bytes)
         watch_progress(c);
 }
 
-size_t connection_waiting(const struct connection *c)
+static size_t h1_waiting(const struct connection *base)
 {
-    return channel_waiting(&c->channel);
+    return channel_waiting(&((const struct client *)base)->channel);
 }
 
-bool connection_keeps_alive(const struct connection *c)
+static const char *h1_tls_version(const struct connection *base)
 {
+    return channel_tls_version(&((const struct client *)base)->channel);
+}
+
+static bool h1_keeps_alive(const struct connection *base)
+{
+    const struct client *c = (const struct client *)base;
     return c->asks_keep_alive && !c->is_broken && (c->is_message_complete || c->can_discard_body) &&
            !atomic_load(&c->worker->shared->is_draining);
 }
 
-void connection_request_over(struct connection *c, enum connection_rest rest)
+static void h1_request_over(struct connection *base, enum connection_rest rest)
 {
+    struct client *c = client_of(base);
     c->request = NULL;
     switch (rest) {
     case CONNECTION_STAYS:
@@ -400,17 +489,26 @@ void connection_request_over(struct connection *c, enum connection_rest rest)
         close_when_flushed(c);
         return;
     case CONNECTION_BREAKS:
-        connection_drop(c);
+        drop(c);
         return;
     }
 }
 
+static void h1_drop(struct connection *base)
+{
+    drop(client_of(base));
+}
+
+static const struct connection_kind h1_kind = {
+    h1_write, h1_waiting, h1_keeps_alive, h1_request_over, h1_drop, h1_tls_version,
+};
+
 /* Birth, and the worker's drain -------------------------------------------------------------- */
 
-static struct connection *create(struct worker *w)
+static struct client *create(struct worker *w)
 {
     static const struct h1_callbacks callbacks = {on_head, on_body};
-    struct connection *c = calloc(1, sizeof(*c));
+    struct client *c = calloc(1, sizeof(*c));
     if (!c)
         return NULL;
     c->parser = h1_create(H1_REQUEST, &callbacks, c);
@@ -418,6 +516,7 @@ static struct connection *create(struct worker *w)
         free(c);
         return NULL;
     }
+    c->base.kind = &h1_kind;
     c->worker = w;
     buf_init(&c->pending, PIPELINED_BYTES_MAX);
     c->next_job = (struct loop_job){.run = next_request, .arg = c};
@@ -426,37 +525,54 @@ static struct connection *create(struct worker *w)
     return c;
 }
 
+/* One that was never opened. Accepts NULL. */
+static void discard(struct client *c)
+{
+    if (!c)
+        return;
+    timer_done(&c->timer);
+    h1_destroy(c->parser);
+    free(c);
+}
+
 void connection_accept(void *worker, int fd)
 {
-    static const struct channel_callbacks callbacks = {NULL, on_data, on_drain, on_end};
+    static const struct channel_callbacks callbacks = {on_open, on_data, on_drain, on_end};
     struct worker *w = worker;
+    struct certificate *certificate = &w->shared->certificate;
+    const bool has_tls = certificate_is_set(certificate);
     const int64_t max = w->shared->config->max_connections;
     const int64_t n = atomic_fetch_add(&w->shared->n_connections, 1) + 1;
-    struct connection *c = n <= max + SURPLUS_MAX ? create(w) : NULL;
-    if (!c) {
+    struct client *c = n <= max + SURPLUS_MAX ? create(w) : NULL;
+    struct tls *tls = c && has_tls ? certificate_session(certificate) : NULL;
+    if (!c || (has_tls && !tls)) {
+        discard(c);
         close(fd);
         atomic_fetch_sub(&w->shared->n_connections, 1);
         return;
     }
     c->is_surplus = n > max;
     list_append(&w->connections, &c->node);
-    channel_open(&c->channel, w->loop, fd, NULL, OUT_BYTES_MAX, &callbacks, c);
-    set_state(c, CONN_IDLE);
+    channel_open(&c->channel, w->loop, fd, tls, OUT_BYTES_MAX, &callbacks, c);
+    set_state(c, has_tls ? CONN_HANDSHAKE : CONN_IDLE);
 }
 
-void connection_drain(struct connection *c, bool now)
+void connection_drain(struct connection *base, bool now)
 {
+    struct client *c = client_of(base);
+    if (c->h2)
+        connection_h2_drain(c->h2, now);
     if (now && c->request)
         request_end_from_outside(c->request, END_SHUTDOWN, NULL);
     if (now)
-        connection_drop(c);
-    else if (c->state == CONN_IDLE && connection_waiting(c) > 0)
+        drop(c);
+    else if (c->state == CONN_IDLE && channel_waiting(&c->channel) > 0)
         close_when_flushed(c);
-    else if (c->state == CONN_IDLE)
-        connection_drop(c);
+    else if (c->state == CONN_IDLE || c->state == CONN_HANDSHAKE)
+        drop(c);
 }
 
 struct connection *connection_of_node(struct list *node)
 {
-    return LIST_OF(node, struct connection, node);
+    return &LIST_OF(node, struct client, node)->base;
 }

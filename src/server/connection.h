@@ -22,6 +22,8 @@ void connection_accept(void *worker, int fd);
 void connection_write(struct connection *c, struct str bytes);
 /* Bytes the client has not taken yet. */
 size_t connection_waiting(const struct connection *c);
+/* "TLSv1.3"; empty over plain HTTP. */
+const char *connection_tls_version(const struct connection *c);
 /* Whether another request may follow this one; asked when the answer's head is written. */
 bool connection_keeps_alive(const struct connection *c);
 

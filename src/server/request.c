@@ -120,6 +120,7 @@ static struct request *create(struct connection *c, struct worker *w)
         return NULL;
     r->worker = w;
     r->connection = c;
+    r->tls_version = connection_tls_version(c);
     list_init(&r->node);
     arena_init(&r->arena, ARENA_BYTES_MAX);
     buf_init(&r->body, (size_t)w->shared->config->max_body_bytes);
@@ -340,6 +341,7 @@ static enum go step_record(struct request *r)
         .path = r->path,
         .status = r->status,
         .end = end_info(r->end)->word,
+        .tls_version = str_of(r->tls_version),
         .detail = str_of(r->detail),
         .is_completion = r->has_translated,
         .first_ms = ms_since(r, r->first_us),

@@ -99,7 +99,8 @@ struct request {
     bool is_paused;              /* the upstream waits until the client has read */
     bool is_final;               /* trying again does not mend the error */
     bool has_upstream_id;
-    int64_t created_unix_s; /* of the answer; 0 = not begun */
+    const char *tls_version; /* "TLSv1.3"; empty over plain HTTP */
+    int64_t created_unix_s;  /* of the answer; 0 = not begun */
 
     /* Ours. */
     int status; /* as sent; 0 = no head yet */

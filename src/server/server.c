@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "server/losses.h"
 #include "server/policy.h"
+#include "server/upstream_config.h"
 #include "server/worker.h"
 
 /* What one upstream stream may hold unread while its client does not read. */
@@ -25,7 +26,7 @@
 struct server {
     struct shared shared;
     struct loop *loop; /* the main thread's: signals only */
-    struct loop_signal on_term, on_int;
+    struct loop_signal on_term, on_int, on_hup;
     struct timer sweep_timer;
     struct loop_job *stopped_jobs; /* one for each worker */
     size_t n_running;
@@ -51,20 +52,13 @@ static bool init_upstream(struct shared *shared, char *why, size_t why_size)
     const struct config *c = shared->config;
     struct upstream_settings *u = &shared->upstream;
     *u = (struct upstream_settings){
-        .connect_timeout_ms = c->connect_timeout_s * 1000,
         .ping_after_ms = UPSTREAM_PING_AFTER_MS,
         .max_connections = (size_t)c->upstream_connections,
         .stream_window_bytes = UPSTREAM_WINDOW_BYTES,
         .idle_close_ms = UPSTREAM_IDLE_CLOSE_MS,
     };
-    if (!upstream_origin_parse(str_of(c->anthropic_base_url), &u->origin, why, why_size))
+    if (!upstream_of_config(c, u, why, why_size))
         return false;
-    if (u->origin.is_tls) {
-        const char *ca_file = *c->upstream_ca_file ? c->upstream_ca_file : NULL;
-        u->tls = tls_client_context(ca_file, why, why_size);
-        if (!u->tls)
-            return false;
-    }
     u->resolver = resolver_create();
     if (!u->resolver)
         snprintf(why, why_size, "cannot start the resolver thread");
@@ -107,7 +101,8 @@ static bool init_shared(struct server *s, const struct server_options *o, char *
     shared->policy = policy_of_config(o->config);
     retry_budget_init(&shared->retry_budget);
     admit_init(&shared->admit, o->config->requests_per_minute, o->config->tokens_per_minute);
-    return init_keys(shared, why, why_size) && init_upstream(shared, why, why_size) &&
+    return certificate_init(&shared->certificate, o->config, why, why_size) &&
+           init_keys(shared, why, why_size) && init_upstream(shared, why, why_size) &&
            init_memory(s, why, why_size);
 }
 
@@ -147,6 +142,38 @@ static void on_signal(void *arg, int number)
              LOG_Z("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
              LOG_I("connections", atomic_load(&s->shared.n_connections)));
     drain_or_end(s);
+}
+
+/* Reloading ------------------------------------------------------------------------------- */
+
+static bool reload_certificate(struct server *s, char *why, size_t why_size)
+{
+    return certificate_reload(&s->shared.certificate, why, why_size);
+}
+
+/* What SIGHUP reads again. One that fails keeps what it has; the others are not held up. */
+static const struct {
+    const char *what;
+    bool (*reload)(struct server *s, char *why, size_t why_size);
+} reloads[] = {
+    {"certificate", reload_certificate},
+};
+
+static void on_reload(void *arg, int number)
+{
+    (void)number;
+    struct server *s = arg;
+    char why[512];
+    size_t n_failed = 0;
+    for (size_t i = 0; i < PX_ARRAY_LEN(reloads); i++) {
+        if (reloads[i].reload(s, why, sizeof(why)))
+            continue;
+        n_failed++;
+        log_line(LOG_ERROR, "reload failed, the old one stays", LOG_Z("what", reloads[i].what),
+                 LOG_Z("reason", why));
+    }
+    if (n_failed == 0)
+        log_line(LOG_INFO, "reloaded", LOG_Z("signal", "SIGHUP"));
 }
 
 /* Starting -------------------------------------------------------------------------------- */
@@ -217,13 +244,19 @@ struct server *server_start(const struct server_options *o, char *why, size_t wh
     }
     loop_signal_add(s->loop, &s->on_term, SIGTERM, on_signal, s);
     loop_signal_add(s->loop, &s->on_int, SIGINT, on_signal, s);
+    loop_signal_add(s->loop, &s->on_hup, SIGHUP, on_reload, s);
     if (!start_workers(s, why, why_size)) {
         server_destroy(s);
         return NULL;
     }
     log_line(LOG_INFO, "listening", LOG_Z("host", o->config->host), LOG_I("port", s->port),
+             LOG_Z("scheme", certificate_is_set(&s->shared.certificate) ? "https" : "http"),
              LOG_I("workers", s->shared.n_workers),
              LOG_Z("upstream", s->shared.upstream.origin.authority));
+    const struct authority *proxy = &s->shared.upstream.egress.proxy.at;
+    if (proxy->host[0])
+        log_line(LOG_INFO, "the upstream is reached by way of a proxy", LOG_Z("host", proxy->host),
+                 LOG_I("port", proxy->port));
     return s;
 }
 
@@ -250,10 +283,12 @@ void server_destroy(struct server *s)
     for (size_t i = 0; i < s->shared.n_workers; i++)
         worker_done(&s->shared.workers[i]);
     resolver_destroy(s->shared.upstream.resolver);
-    tls_context_destroy(s->shared.upstream.tls);
+    upstream_of_config_done(&s->shared.upstream);
+    certificate_done(&s->shared.certificate);
     if (s->loop && s->on_term.run) {
         loop_signal_remove(&s->on_term);
         loop_signal_remove(&s->on_int);
+        loop_signal_remove(&s->on_hup);
     }
     timer_done(&s->sweep_timer);
     loop_destroy(s->loop);

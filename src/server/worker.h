@@ -17,6 +17,7 @@
 #include "net/loop.h"
 #include "observe/tally.h"
 #include "server/admit.h"
+#include "server/certificate.h"
 #include "server/health.h"
 #include "server/learned.h"
 #include "server/models_cache.h"
@@ -35,6 +36,7 @@ struct shared {
     struct str cors_origins;   /* empty: off */
     struct upstream_keys keys; /* what requests to the upstream are sent with */
     struct upstream_settings upstream;
+    struct certificate certificate;
     /* Written by all workers. */
     struct admit admit;
     struct health health;

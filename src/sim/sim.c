@@ -97,7 +97,9 @@ static bool set_up(struct sim *s, const struct sim_options *o, char *why, size_t
         memcpy(s->directives, o->directives, strlen(o->directives) + 1);
     }
     if (o->cert_file && o->key_file) {
-        s->tls = tls_server_context(o->cert_file, o->key_file, why, why_size);
+        const struct tls_server_options options = {
+            .cert_file = o->cert_file, .key_file = o->key_file, .offers_h2 = true};
+        s->tls = tls_server_context(&options, why, why_size);
         if (!s->tls)
             return false;
     }

@@ -54,7 +54,7 @@ static void shut(struct connection *c)
     list_remove(&c->unflushed_node);
     timer_done(&c->timer);
     if (c->dial)
-        dial_cancel(c->dial);
+        egress_cancel(c->dial);
     c->dial = NULL;
     channel_close(&c->channel);
 }
@@ -212,8 +212,9 @@ bool connection_dial(struct upstream *u)
     c->phase = PHASE_DIALING;
     c->free_job = (struct loop_job){.run = free_connection, .arg = c};
     c->give_up_us = loop_now_us(u->loop) + u->settings.connect_timeout_ms * 1000;
-    c->dial = dial_start(u->loop, u->settings.resolver, u->settings.origin.host,
-                         u->settings.origin.port, u->settings.connect_timeout_ms, on_dialed, c);
+    c->dial =
+        egress_start(u->loop, u->settings.resolver, &u->settings.egress, u->settings.origin.host,
+                     u->settings.origin.port, u->settings.connect_timeout_ms, on_dialed, c);
     if (!c->dial) {
         free(c);
         return false;

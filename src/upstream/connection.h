@@ -6,7 +6,7 @@
 #define UPSTREAM_CONNECTION_H
 
 #include "net/channel.h"
-#include "net/dial.h"
+#include "net/egress.h"
 #include "upstream/pool.h"
 
 /* Bytes that may wait to be written before a body is read on. */
@@ -52,7 +52,7 @@ struct connection {
     enum connection_phase phase;
     const struct protocol *protocol; /* NULL while dialling */
     void *state;                     /* the protocol's own */
-    struct dial *dial;               /* NULL when there is none under way */
+    struct egress_call *dial;        /* NULL when there is none under way */
     int64_t give_up_us;              /* end of the time for connecting */
     struct channel channel;
     struct timer timer; /* dialling: TLS's limit; no calls: idle close; else the protocol's */

@@ -28,11 +28,22 @@ static bool has_body(const struct upstream_request *r)
            str_eq(r->method, STR("PATCH"));
 }
 
-static void write_head(struct buf *out, const struct upstream_origin *o,
+/* Through a proxy that makes no tunnel, requests are addressed to it: RFC 9112, 3.2.2. */
+static bool is_relayed(const struct upstream_settings *s)
+{
+    return s->egress.proxy.at.host[0] && !s->egress.tunnels;
+}
+
+static void write_head(struct buf *out, const struct upstream_settings *s,
                        const struct upstream_request *r)
 {
+    const struct upstream_origin *o = &s->origin;
     buf_append_str(out, r->method);
     buf_append_char(out, ' ');
+    if (is_relayed(s)) {
+        buf_append_z(out, "http://");
+        buf_append_z(out, o->authority);
+    }
     buf_append_z(out, o->path_prefix);
     buf_append_str(out, r->path);
     buf_append_z(out, " HTTP/1.1\r\nhost: ");
@@ -42,6 +53,10 @@ static void write_head(struct buf *out, const struct upstream_origin *o,
         buf_append_str(out, r->headers[i].name);
         buf_append_z(out, ": ");
         buf_append_str(out, r->headers[i].value);
+    }
+    if (is_relayed(s) && s->egress.proxy.authorization[0]) {
+        buf_append_z(out, "\r\nproxy-authorization: ");
+        buf_append_z(out, s->egress.proxy.authorization);
     }
     if (has_body(r))
         buf_printf(out, "\r\ncontent-length: %zu", r->body.n);
@@ -75,7 +90,7 @@ static void h1_start(struct connection *c, struct upstream_call *call)
     if (call->is_paused)
         channel_pause(&c->channel);
     buf_reset(out);
-    write_head(out, &c->pool->settings.origin, r);
+    write_head(out, &c->pool->settings, r);
     buf_append(out, r->body.p, h->body_sent); /* in one write with the head */
     if (out->failed) {
         call_fail(call, UPSTREAM_UNREACHABLE, "out of memory");
@@ -118,6 +133,13 @@ static bool on_head(void *arg, const struct h1_head *head)
     struct h1_state *h = c->state;
     struct upstream_header headers[H1_HEADERS_MAX];
     struct buf names;
+    if (head->status == 407 && is_relayed(&c->pool->settings)) {
+        connection_close(c, UPSTREAM_UNREACHABLE,
+                         c->pool->settings.egress.proxy.authorization[0]
+                             ? "proxy: refuses the user and password (407)"
+                             : "proxy: wants a user and password (407)");
+        return false;
+    }
     size_t bytes = 1;
     for (size_t i = 0; i < head->n_headers; i++)
         bytes += head->headers[i].name.n;

@@ -2,10 +2,10 @@
  * The upstream's address as the operator writes it: "https://host[:port][/path]", taken apart
  * once at the start. Anything that would be dropped silently (a user name, a query) is refused.
  */
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "net/authority.h"
 #include "upstream/upstream.h"
 
 #define PORT_HTTP  80
@@ -15,16 +15,6 @@ static bool refuse(char *why, size_t why_size, const char *reason)
 {
     snprintf(why, why_size, "%s", reason);
     return false;
-}
-
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
-static bool is_host_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
 }
 
 /* Takes "http://" or "https://" off the front. */
@@ -43,49 +33,6 @@ static bool take_scheme(struct str *rest, bool *ret_is_tls)
         return true;
     }
     return false;
-}
-
-/* Copies the name or the address between brackets, in lower case; *rest moves behind it. */
-static bool take_host(struct str *rest, struct upstream_origin *o, bool *ret_is_v6)
-{
-    const bool is_v6 = rest->n > 0 && rest->p[0] == '[';
-    struct str host = *rest;
-    if (is_v6) {
-        ptrdiff_t end = str_find(*rest, STR("]"));
-        if (end < 0)
-            return false;
-        host = (struct str){rest->p + 1, (size_t)end - 1};
-        *rest = (struct str){rest->p + end + 1, rest->n - (size_t)end - 1};
-    } else {
-        ptrdiff_t colon = str_find(*rest, STR(":"));
-        host.n = colon < 0 ? rest->n : (size_t)colon;
-        *rest = (struct str){rest->p + host.n, rest->n - host.n};
-    }
-    if (host.n == 0 || host.n >= sizeof(o->host))
-        return false;
-    for (size_t i = 0; i < host.n; i++) {
-        o->host[i] = lower(host.p[i]);
-        if (!is_v6 && !is_host_char(o->host[i]))
-            return false;
-    }
-    o->host[host.n] = '\0';
-    struct in6_addr address;
-    *ret_is_v6 = is_v6;
-    return !is_v6 || inet_pton(AF_INET6, o->host, &address) == 1;
-}
-
-static bool take_port(struct str rest, struct upstream_origin *o)
-{
-    o->port = o->is_tls ? PORT_HTTPS : PORT_HTTP;
-    if (rest.n == 0)
-        return true;
-    uint64_t port;
-    if (rest.p[0] != ':' || !str_to_u64((struct str){rest.p + 1, rest.n - 1}, &port))
-        return false;
-    if (port == 0 || port > 65535)
-        return false;
-    o->port = (int)port;
-    return true;
 }
 
 static bool take_path(struct str path, struct upstream_origin *o)
@@ -125,14 +72,20 @@ bool upstream_origin_parse(struct str url, struct upstream_origin *ret, char *wh
     struct str authority = {rest.p, n}, path = {rest.p + n, rest.n - n};
     if (str_find(authority, STR("@")) >= 0)
         return refuse(why, why_size, "must not have a user name or password");
-    bool is_v6;
-    if (!take_host(&authority, &o, &is_v6))
+    struct authority at;
+    switch (authority_parse(authority, o.is_tls ? PORT_HTTPS : PORT_HTTP, &at)) {
+    case AUTHORITY_OK:
+        break;
+    case AUTHORITY_BAD_HOST:
         return refuse(why, why_size, "has no valid host name");
-    if (!take_port(authority, &o))
+    case AUTHORITY_BAD_PORT:
         return refuse(why, why_size, "has no valid port (1 to 65535)");
+    }
+    memcpy(o.host, at.host, sizeof(o.host));
+    o.port = at.port;
     if (!take_path(path, &o))
         return refuse(why, why_size, "has a path that is too long or not plain ASCII");
-    write_authority(&o, is_v6);
+    write_authority(&o, at.is_v6);
     *ret = o;
     return true;
 }

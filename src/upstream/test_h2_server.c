@@ -335,7 +335,9 @@ void h2_server_start(struct h2_server *s, struct world *w, enum cert_kind kind,
 {
     char why[256];
     *s = (struct h2_server){.world = w, .on_request = on_request, .max_concurrent = 1000};
-    s->tls = tls_server_context(cert_path(kind), cert_path(kind), why, sizeof(why));
+    const struct tls_server_options options = {
+        .cert_file = cert_path(kind), .key_file = cert_path(kind), .offers_h2 = true};
+    s->tls = tls_server_context(&options, why, sizeof(why));
     assert_non_null(s->tls);
     s->listener = listener_open(w->loop, "127.0.0.1", 0, on_accept, s, why, sizeof(why));
     assert_non_null(s->listener);

@@ -13,6 +13,7 @@ static void free_pool(void *arg)
 {
     struct upstream *u = arg;
     buf_done(&u->scratch);
+    explicit_bzero(&u->settings.egress, sizeof(u->settings.egress)); /* the proxy's password */
     free(u);
 }
 

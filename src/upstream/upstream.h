@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "net/egress.h"
 #include "net/loop.h"
 #include "net/resolver.h"
 #include "net/tls.h"
@@ -31,6 +32,7 @@ bool upstream_origin_parse(struct str url, struct upstream_origin *ret, char *wh
 
 struct upstream_settings {
     struct upstream_origin origin;
+    struct egress egress;
     struct tls_context *tls;    /* NULL for plain; borrowed */
     struct resolver *resolver;  /* borrowed */
     int64_t connect_timeout_ms; /* look-up, TCP and TLS together */

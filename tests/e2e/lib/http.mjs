@@ -1,6 +1,7 @@
 // HTTP/1.1 by hand: for what no well-behaved client library would send, and to see every byte.
 import assert from 'node:assert/strict';
 import net from 'node:net';
+import tls from 'node:tls';
 
 import { PROXY_KEY, sleep } from './process.mjs';
 
@@ -8,9 +9,20 @@ const WAIT_MS = 15_000;
 
 /** A connection whose incoming bytes are kept until somebody reads them. */
 export class Connection {
-  static async open(port, { host = '127.0.0.1' } = {}) {
+  /** `secure`: options of tls.connect, for HTTPS. */
+  static async open(port, { host = '127.0.0.1', secure } = {}) {
     const socket = net.connect({ port, host, noDelay: true, allowHalfOpen: true });
     await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+    if (secure) return Connection.#secure(socket, secure);
+    return new Connection(socket);
+  }
+
+  static async #secure(plain, options) {
+    const socket = tls.connect({ socket: plain, servername: 'localhost', allowHalfOpen: true, ...options });
+    await new Promise((resolve, reject) => {
+      socket.once('secureConnect', resolve).once('error', reject);
+      plain.once('close', () => reject(new Error('closed in the handshake')));
+    });
     return new Connection(socket);
   }
 

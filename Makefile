@@ -6,7 +6,7 @@ FUZZ_SECONDS ?= 60
 SUITES ?=
 ASAN_OPTIONS_MESON := -Db_sanitize=address,undefined -Db_lundef=false
 
-.PHONY: help run build test asan fuzz bench lint format docs install clean deps
+.PHONY: help run build test asan fuzz coverage bench lint format docs install clean deps
 
 help:
 	@echo "make run       install what is needed, build, and serve on port 8000 (a demo without"
@@ -15,6 +15,7 @@ help:
 	@echo "make build     build/claude-proxy"
 	@echo "make asan      build-asan/claude-proxy with AddressSanitizer and UBSan; its unit tests"
 	@echo "make fuzz      run each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
+	@echo "make coverage  lines that the unit tests and the fuzz corpora reach, translate/ at least 95 %"
 	@echo "make bench     measure the proxy against the simulator"
 	@echo "make lint      format, warnings of gcc and clang, clang-tidy, shellcheck, house rules"
 	@echo "make format    lay out the C files with clang-format"
@@ -43,6 +44,10 @@ asan: deps
 fuzz:
 	@scripts/install-deps --test
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
+
+coverage:
+	@scripts/install-deps --test
+	@scripts/coverage $(ARGS)
 
 bench: build
 	@scripts/install-deps --bench

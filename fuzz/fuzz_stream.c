@@ -3,7 +3,8 @@
  * that writes a mostly well-formed one, or a whole message. Whatever comes in:
  *
  * - any cut gives the same output, and chunks and completion say the same;
- * - what goes out is valid JSON in valid UTF-8, and ends in exactly one way;
+ * - what goes out is valid JSON in valid UTF-8, each chunk of the shape that clients know, and ends
+ *   in exactly one way;
  * - "tool_calls" is the finish reason only with tool calls, and "stop" only without;
  * - the deltas that are read without a tree are those that a parser would read.
  */
@@ -251,6 +252,56 @@ static void hear_thoughts(struct heard *h, yyjson_val *message)
     buf_append_str(&h->thoughts, json_str(json_get(message, "reasoning")));
 }
 
+static bool is_one_of(struct str s, const char *const words[], size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(s, str_of(words[i])))
+            return true;
+    return false;
+}
+
+static void check_delta(yyjson_val *delta)
+{
+    static const char *const members[] = {
+        "role",      "content",           "refusal",         "tool_calls",     "annotations",
+        "reasoning", "reasoning_content", "thinking_blocks", "content_blocks", "function_call",
+        "citations", "reasoning_details", "refusal_category"};
+    size_t i, n;
+    yyjson_val *key, *v;
+    require(yyjson_is_obj(delta));
+    yyjson_obj_foreach(delta, i, n, key, v)
+    {
+        require(is_one_of(json_str(key), members, PX_ARRAY_LEN(members)));
+    }
+    yyjson_arr_foreach(json_get(delta, "tool_calls"), i, n, v)
+    {
+        require(json_is_number(json_get(v, "index")));
+        require(json_get(v, "function") != NULL || json_get(v, "custom") != NULL);
+    }
+}
+
+/* What every chunk has, whatever it says. */
+static void check_chunk(yyjson_val *root)
+{
+    static const char *const reasons[] = {"stop", "length", "tool_calls", "content_filter",
+                                          "function_call"};
+    size_t i, n;
+    yyjson_val *choice;
+    require(str_eq(json_str(json_get(root, "object")), STR("chat.completion.chunk")));
+    require(str_starts(json_str(json_get(root, "id")), STR("chatcmpl-")));
+    require(json_str(json_get(root, "model")).p && json_is_number(json_get(root, "created")));
+    require(yyjson_is_arr(json_get(root, "choices")));
+    require(yyjson_arr_size(json_get(root, "choices")) + (json_get(root, "usage") != NULL) == 1);
+    yyjson_arr_foreach(json_get(root, "choices"), i, n, choice)
+    {
+        yyjson_val *reason = yyjson_obj_get(choice, "finish_reason");
+        require(json_is_number(json_get(choice, "index")) && reason != NULL);
+        require(yyjson_is_null(reason) ||
+                is_one_of(json_str(reason), reasons, PX_ARRAY_LEN(reasons)));
+        check_delta(json_get(choice, "delta"));
+    }
+}
+
 static void hear(struct heard *h, struct str json)
 {
     struct json_error err;
@@ -259,6 +310,8 @@ static void hear(struct heard *h, struct str json)
     yyjson_val *root = yyjson_doc_get_root(doc);
     yyjson_val *choice = yyjson_arr_get_first(json_get(root, "choices"));
     yyjson_val *message = json_get(choice, "message");
+    if (!message && !json_get(root, "error"))
+        check_chunk(root);
     if (!message)
         message = json_get(choice, "delta");
     buf_append_str(&h->content, json_str(json_get(message, "content")));
@@ -349,6 +402,13 @@ static void check_answers(const struct outcome *chunks, const struct outcome *wh
     heard_done(&b);
 }
 
+static void check_cut(const struct outcome *cut, const struct outcome *whole)
+{
+    require(cut->state == whole->state && str_eq(buf_str(&cut->out), buf_str(&whole->out)));
+    require(memcmp(&cut->usage, &whole->usage, sizeof(whole->usage)) == 0);
+    require(strcmp(cut->finish, whole->finish) == 0);
+}
+
 /* What is read without a tree is what a parser reads, and would be written in the same way. */
 static void check_scan(struct str data)
 {
@@ -401,8 +461,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     play(in, flags, forms, true, seed + 1, &cut);
     play(in, flags, forms, false, 0, &whole);
     play(in, flags, forms, false, seed + 2, &whole_cut);
-    require(cut.state == chunks.state && str_eq(buf_str(&cut.out), buf_str(&chunks.out)));
-    require(whole_cut.state == whole.state && str_eq(buf_str(&whole_cut.out), buf_str(&whole.out)));
+    check_cut(&cut, &chunks);
+    check_cut(&whole_cut, &whole);
     check_answers(&chunks, &whole, flags & FLAG_FUNCTIONS, is_one_form);
     buf_done(&chunks.out);
     buf_done(&cut.out);

@@ -54,7 +54,7 @@ static struct arena_block *add_block(struct arena *a, size_t step)
     return b;
 }
 
-void *arena_alloc(struct arena *a, size_t n)
+static void *take(struct arena *a, size_t n)
 {
     const size_t align = alignof(max_align_t);
     if (n > SIZE_MAX - ARENA_BLOCK_BYTES - sizeof(struct arena_block))
@@ -71,6 +71,13 @@ void *arena_alloc(struct arena *a, size_t n)
     b->used += step;
     a->used += step;
     return memset(p, 0, n);
+}
+
+void *arena_alloc(struct arena *a, size_t n)
+{
+    void *p = take(a, n);
+    a->failed |= !p;
+    return p;
 }
 
 struct str arena_strdup(struct arena *a, struct str s)

@@ -4,6 +4,7 @@
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/str.h"
@@ -14,6 +15,7 @@ struct arena {
     struct arena_block *head;
     size_t used; /* bytes handed out, each piece rounded up to its alignment */
     size_t max;  /* bytes that may ever be handed out */
+    bool failed; /* a piece was refused; stays until arena_done */
 };
 
 void arena_init(struct arena *a, size_t max);

@@ -22,6 +22,14 @@ static unsigned char next_byte(void)
     return pool[--left];
 }
 
+uint32_t id_chance(void)
+{
+    uint32_t chance = 0;
+    for (size_t i = 0; i < sizeof(chance); i++)
+        chance = chance << 8 | next_byte();
+    return chance;
+}
+
 void id_random(char *to, size_t size, const char *prefix)
 {
     static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";

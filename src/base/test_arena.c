@@ -57,8 +57,10 @@ static void maximum_is_kept(void **state)
     assert_null(arena_alloc(&a, SIZE_MAX));
     assert_null(arena_alloc(&a, SIZE_MAX - 8));
     assert_true(a.used <= 100);
+    assert_true(a.failed);
     arena_done(&a);
     assert_int_equal(a.used, 0);
+    assert_false(a.failed);
     assert_non_null(arena_alloc(&a, 64)); /* may be used again, with the same maximum */
     assert_null(arena_alloc(&a, 64));
     arena_done(&a);

@@ -16,6 +16,7 @@
 
 #define PAGES_MAX       20 /* of the list of models */
 #define PATH_BYTES      512
+#define KEY_NAME_BYTES  48
 #define ARENA_BYTES_MAX 65536
 
 struct check {
@@ -103,10 +104,20 @@ static const char *mend_connection(const struct fetch *f)
     return "try again";
 }
 
-static void judge_status(struct check *c, int status)
+/* "2 of 3: " where there is more than one key; `i` counts from 0. */
+static const char *name_key(const struct check *c, size_t i, char to[KEY_NAME_BYTES])
 {
-    char detail[64];
-    snprintf(detail, sizeof(detail), "the upstream answers %d", status);
+    const size_t n = fetcher_keys(c->fetcher);
+    to[0] = '\0';
+    if (n > 1)
+        snprintf(to, KEY_NAME_BYTES, "%zu of %zu: ", i + 1, n);
+    return to;
+}
+
+static void judge_status(struct check *c, size_t key, int status)
+{
+    char name[KEY_NAME_BYTES], detail[64 + KEY_NAME_BYTES];
+    snprintf(detail, sizeof(detail), "%sthe upstream answers %d", name_key(c, key, name), status);
     if (status == 401 || status == 403)
         say_failed(c, "key", detail,
                    "ANTHROPIC_API_KEY is not accepted: make one at "
@@ -134,12 +145,35 @@ static bool take_page(struct check *c, const struct fetch *f, char path[PATH_BYT
     return after.n > 0 && n < PATH_BYTES;
 }
 
+static void say_accepted(const struct check *c, size_t key)
+{
+    char name[KEY_NAME_BYTES], detail[16 + KEY_NAME_BYTES];
+    snprintf(detail, sizeof(detail), "%saccepted", name_key(c, key, name));
+    say_fine("key", detail);
+}
+
+/* The first one is known by now. */
+static void check_other_keys(struct check *c)
+{
+    for (size_t i = 1; i < fetcher_keys(c->fetcher); i++) {
+        struct fetch f;
+        fetcher_get(c->fetcher, i, "/v1/models?limit=1", &f);
+        if (f.has_answer && f.status == 200)
+            say_accepted(c, i);
+        else if (f.has_answer)
+            judge_status(c, i, f.status);
+        else
+            say_failed(c, "upstream", f.detail, mend_connection(&f));
+        fetch_done(&f);
+    }
+}
+
 static void check_upstream(struct check *c)
 {
     char path[PATH_BYTES] = "/v1/models?limit=1000";
     for (int page = 0; page < PAGES_MAX; page++) {
         struct fetch f;
-        fetcher_get(c->fetcher, path, &f);
+        fetcher_get(c->fetcher, 0, path, &f);
         if (!f.has_answer) {
             say_failed(c, "upstream", f.detail, mend_connection(&f));
         } else if (page == 0) {
@@ -148,9 +182,9 @@ static void check_upstream(struct check *c)
         bool is_page = f.has_answer && f.status == 200;
         c->is_reached = is_page || (f.has_answer && f.status == 404);
         if (f.has_answer && !is_page)
-            judge_status(c, f.status);
+            judge_status(c, 0, f.status);
         if (is_page && page == 0) {
-            say_fine("key", "accepted");
+            say_accepted(c, 0);
             c->models = tr_models_create();
         }
         bool has_more = is_page && c->models && take_page(c, &f, path);
@@ -220,6 +254,7 @@ static int run(const struct config *config)
         return CLI_FAILED;
     }
     check_upstream(&c);
+    check_other_keys(&c);
     if (c.is_reached)
         check_model(&c);
     tr_models_destroy(c.models);

@@ -10,15 +10,16 @@
 #include "net/loop.h"
 #include "net/resolver.h"
 #include "server/upstream_config.h"
+#include "server/upstream_keys.h"
 
 #define BODY_BYTES_MAX (4u << 20)
-#define BEARER_BYTES   1100 /* the longest key, and "Bearer " */
 
 struct fetcher {
     const struct config *config;
     struct loop *loop;
     struct resolver *resolver;
     struct upstream_settings settings;
+    struct upstream_keys keys;
     struct upstream *upstream;
     struct fetch *current;
 };
@@ -81,7 +82,8 @@ struct fetcher *fetcher_create(const struct config *c, char *why, size_t why_siz
         return NULL;
     }
     f->config = c;
-    if (open_pool(f, why, why_size))
+    if (upstream_keys_init(&f->keys, c->anthropic_api_key, c->anthropic_auth == 1, why, why_size) &&
+        open_pool(f, why, why_size))
         return f;
     fetcher_destroy(f);
     return NULL;
@@ -98,20 +100,22 @@ void fetcher_destroy(struct fetcher *f)
     if (f->resolver)
         resolver_destroy(f->resolver);
     upstream_of_config_done(&f->settings);
+    upstream_keys_done(&f->keys);
     free(f);
 }
 
-void fetcher_get(struct fetcher *f, const char *path, struct fetch *ret)
+size_t fetcher_keys(const struct fetcher *f)
+{
+    return f->keys.n;
+}
+
+void fetcher_get(struct fetcher *f, size_t key, const char *path, struct fetch *ret)
 {
     static const struct upstream_callbacks callbacks = {on_head, on_data, on_end, on_fail};
     const struct config *c = f->config;
-    char bearer[BEARER_BYTES];
-    bool is_bearer = c->anthropic_auth == 1;
     bool is_newer = c->anthropic_version == 2; /* pinned; both versions have the list of models */
-    snprintf(bearer, sizeof(bearer), "Bearer %s", c->anthropic_api_key);
     const struct upstream_header headers[] = {
-        {is_bearer ? STR("authorization") : STR("x-api-key"),
-         str_of(is_bearer ? bearer : c->anthropic_api_key)},
+        {f->keys.header, f->keys.all[key].value},
         {STR("anthropic-version"), is_newer ? STR("2026-10-21") : STR("2023-06-01")},
         {STR("accept"), STR("application/json")},
         {STR("user-agent"), STR("claude-proxy/" CLI_VERSION)},
@@ -131,7 +135,6 @@ void fetcher_get(struct fetcher *f, const char *path, struct fetch *ret)
     else
         snprintf(ret->detail, sizeof(ret->detail), "out of memory");
     f->current = NULL;
-    explicit_bzero(bearer, sizeof(bearer));
 }
 
 void fetch_done(struct fetch *f)

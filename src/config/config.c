@@ -318,6 +318,7 @@ static void describe_value(const struct config *c, const struct option *o, struc
     case OPTION_ADDRESS:
     case OPTION_MODEL:
     case OPTION_PAIRS:
+    case OPTION_MODELS:
     case OPTION_HOST:
     case OPTION_ORIGINS:
     case OPTION_URL:

@@ -50,6 +50,10 @@ struct config {
     int64_t head_timeout_s;       /* HEAD_TIMEOUT */
     int64_t body_timeout_s;       /* BODY_TIMEOUT: silence while a body is read */
     int64_t idle_timeout_s;       /* IDLE_TIMEOUT: keep-alive between requests */
+    int64_t retries;              /* RETRIES */
+    int64_t retry_after_max_s;    /* RETRY_AFTER_MAX */
+    char *fallback_models;        /* FALLBACK_MODELS: a comma list */
+    bool circuit_breaker;         /* CIRCUIT_BREAKER */
     int64_t connect_timeout_s;    /* CONNECT_TIMEOUT */
     int64_t drain_timeout_s;      /* DRAIN_TIMEOUT */
     int64_t upstream_connections; /* UPSTREAM_CONNECTIONS, per worker */

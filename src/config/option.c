@@ -48,6 +48,7 @@ bool option_is_text(const struct option *o)
     case OPTION_SECRET:
     case OPTION_MODEL:
     case OPTION_PAIRS:
+    case OPTION_MODELS:
     case OPTION_HOST:
     case OPTION_ORIGINS:
     case OPTION_URL:

@@ -14,8 +14,9 @@
 
 /* Kind, type of the member, what a value must be (numbers and choices say more). */
 #define OPTION_KINDS(X)                                                                            \
-    X(SECRET, char *, "at most 1024 visible ASCII characters without blanks")                      \
+    X(SECRET, char *, "at most 8192 visible ASCII characters without blanks")                      \
     X(MODEL, char *, "the id of a model, such as claude-haiku-4-5")                                \
+    X(MODELS, char *, "a comma list of models")                                                    \
     X(PAIRS, char *, "a comma list of name=model")                                                 \
     X(HOST, char *, "a host name or an IP address")                                                \
     X(ORIGINS, char *, "*, or a comma list of origins such as https://app.example")                \

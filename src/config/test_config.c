@@ -295,10 +295,10 @@ static void secrets_are_never_shown(void **state)
 {
     (void)state;
     struct load space = {.environment = {"ANTHROPIC_API_KEY=sk secret"}};
-    expect_bad(&space, "ANTHROPIC_API_KEY (environment) must be at most 1024 visible ASCII "
+    expect_bad(&space, "ANTHROPIC_API_KEY (environment) must be at most 8192 visible ASCII "
                        "characters without blanks");
     struct load header = {.flags = {"--claude-proxy-api-key", "a\r\nx-evil: 1"}};
-    expect_bad(&header, "--claude-proxy-api-key (command line) must be at most 1024 visible ASCII "
+    expect_bad(&header, "--claude-proxy-api-key (command line) must be at most 8192 visible ASCII "
                         "characters without blanks");
     struct load line = {.env_text = "ANTHROPIC_API_KEY='sk-secret\n"};
     expect_bad(&line, "@ line 1: the single quote is never closed");

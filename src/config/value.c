@@ -7,7 +7,7 @@
 
 #include "config/option.h"
 
-#define SECRET_BYTES_MAX 1024
+#define SECRET_BYTES_MAX 8192
 #define MODEL_BYTES_MAX  256
 #define HOST_BYTES_MAX   255
 #define URL_BYTES_MAX    700
@@ -72,6 +72,11 @@ static bool is_pair(struct str s)
     struct str right = str_trim(s);
     left = str_trim(left);
     return left.n > 0 && right.n > 0 && is_visible(left) && is_visible(right);
+}
+
+static bool is_model(struct str s)
+{
+    return s.n > 0 && s.n <= MODEL_BYTES_MAX && is_visible(s);
 }
 
 static bool is_list_of(struct str s, bool (*is_member)(struct str))
@@ -217,7 +222,9 @@ enum option_result option_parse(const struct option *o, struct str text, union o
     case OPTION_SECRET:
         return copy_text(text.n <= SECRET_BYTES_MAX && is_visible(text), text, ret);
     case OPTION_MODEL:
-        return copy_text(text.n > 0 && text.n <= MODEL_BYTES_MAX && is_visible(text), text, ret);
+        return copy_text(is_model(text), text, ret);
+    case OPTION_MODELS:
+        return copy_text(is_list_of(text, is_model), text, ret);
     case OPTION_PAIRS:
         return copy_text(is_list_of(text, is_pair), text, ret);
     case OPTION_HOST:

@@ -44,7 +44,7 @@ static bool is_within_limits(struct str s, struct json_error *err)
         case '{':
             values++;
             if (++depth > JSON_DEPTH_MAX) {
-                *err = (struct json_error){i, "the document is nested too deeply"};
+                *err = (struct json_error){i, "the document is nested too deeply", false};
                 return false;
             }
             break;
@@ -55,7 +55,7 @@ static bool is_within_limits(struct str s, struct json_error *err)
         case ',':
         case ':':
             if (++values > JSON_VALUES_MAX) {
-                *err = (struct json_error){i, "the document holds too many values"};
+                *err = (struct json_error){i, "the document holds too many values", false};
                 return false;
             }
             break;
@@ -75,7 +75,8 @@ yyjson_doc *json_parse(struct str text, struct json_error *err)
     yyjson_doc *doc =
         yyjson_read_opts((char *)(uintptr_t)text.p, text.n, YYJSON_READ_NUMBER_AS_RAW, NULL, &e);
     if (!doc)
-        *err = (struct json_error){e.pos, e.msg ? e.msg : "invalid JSON"};
+        *err = (struct json_error){e.pos, e.msg ? e.msg : "invalid JSON",
+                                   e.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION};
     return doc;
 }
 

@@ -24,6 +24,7 @@
 struct json_error {
     size_t offset;       /* byte at which it was noticed */
     const char *message; /* static text */
+    bool is_memory;      /* the document may be fine: there is no memory for it */
 };
 
 /*

@@ -4,10 +4,12 @@
 #include "server/attempt.h"
 
 #include "server/relay.h"
+#include "server/retry.h"
 #include "server/upstream_headers.h"
 #include "server/worker.h"
 
-#define ATTEMPTS_MAX 3
+/* Refusals that are mended for one request. */
+#define AMENDMENTS_MAX 2
 /* With a new output format the upstream may be silent while it compiles a grammar. */
 #define GRAMMAR_TIMEOUT_MS 200000
 
@@ -33,6 +35,7 @@ static bool translate(struct request *r, struct tr_request *ret, struct api_erro
     const struct tr_memory memory = {.key = r->tenant, .recall = recall, .arg = r};
     struct tr_policy policy = r->worker->shared->policy;
     policy.amend = r->amend;
+    policy.fallback_model = r->fallback;
     if (r->worker->shared->memory)
         policy.memory = &memory;
     if (!tr_request(&r->arena, &policy, models_current(r->worker), buf_str(&r->body), ret, error))
@@ -52,19 +55,25 @@ static enum go end_refused(struct request *r, const struct api_error *error)
     return request_end(r, is_model ? END_MODEL_NOT_FOUND : END_INVALID_REQUEST, error);
 }
 
+/* Translates, and once more where others have learned something of the model that serves. */
+static bool translate_as_learned(struct request *r, struct tr_request *ret, struct api_error *error)
+{
+    if (!translate(r, ret, error))
+        return false;
+    /* Only now the model is known. */
+    const struct tr_amend known =
+        learned_of(&r->worker->shared->learned, loop_now_us(r->worker->loop), ret->model);
+    if (!tr_amend_add(&r->amend, known))
+        return true;
+    buf_done(&ret->body);
+    return translate(r, ret, error);
+}
+
 enum go step_translate(struct request *r)
 {
     struct api_error error;
-    if (!translate(r, &r->translated, &error))
+    if (!translate_as_learned(r, &r->translated, &error))
         return end_refused(r, &error);
-    /* Only now the model is known, and with it what others have learned of it. */
-    const struct tr_amend known =
-        learned_of(&r->worker->shared->learned, loop_now_us(r->worker->loop), r->translated.model);
-    if (tr_amend_add(&r->amend, known)) {
-        buf_done(&r->translated.body);
-        if (!translate(r, &r->translated, &error))
-            return end_refused(r, &error);
-    }
     r->has_translated = true;
     if (r->translated.is_succeeded) {
         struct shared *shared = r->worker->shared;
@@ -90,14 +99,16 @@ static bool make_legs(struct request *r)
     for (size_t i = 0; i < n; i++) {
         r->legs[i].request = r;
         r->legs[i].params = (struct tr_stream_params){.choice = (unsigned)i};
+        timer_init(&r->legs[i].retry_timer, r->worker->loop, attempt_retry, &r->legs[i]);
     }
     r->n_legs = n;
     return true;
 }
 
-/* Borrowed by the calls for as long as they may be sent again. NULL without memory. */
-static const struct upstream_request *make_request(struct request *r, struct str body)
+/* Borrowed by the call for as long as it may be sent again. NULL without memory. */
+static const struct upstream_request *make_request(struct leg *leg, struct str body)
 {
+    struct request *r = leg->request;
     const struct shared *shared = r->worker->shared;
     const struct tr_request *t = &r->translated;
     struct upstream_request *request = arena_alloc(&r->arena, sizeof(*request));
@@ -105,7 +116,7 @@ static const struct upstream_request *make_request(struct request *r, struct str
         arena_alloc(&r->arena, UPSTREAM_HEADERS_MAX * sizeof(*headers));
     if (!request || !headers)
         return NULL;
-    size_t n = upstream_headers_common(shared, headers);
+    size_t n = upstream_headers_common(&shared->keys, leg->key, headers);
     headers[n++] = (struct upstream_header){STR("accept"), STR("text/event-stream")};
     headers[n++] = (struct upstream_header){STR("content-type"), STR("application/json")};
     headers[n++] = (struct upstream_header){STR("anthropic-version"), str_of(t->version)};
@@ -128,8 +139,21 @@ static const struct upstream_request *make_request(struct request *r, struct str
     return request;
 }
 
-static bool start(struct leg *leg, const struct upstream_request *request)
+static void choose_key(struct leg *leg)
 {
+    const struct request *r = leg->request;
+    const struct upstream_keys *keys = &r->worker->shared->keys;
+    leg->key = upstream_keys_choose(keys, loop_now_us(r->worker->loop), r->translated.conversation,
+                                    leg->tried_keys);
+    if (leg->key < UPSTREAM_KEYS_MAX)
+        leg->tried_keys |= UINT64_C(1) << leg->key;
+}
+
+static bool start(struct leg *leg, struct str body)
+{
+    const struct upstream_request *request = make_request(leg, body);
+    if (!request)
+        return false;
     leg->call = upstream_start(leg->request->worker->upstream, request, &relay_callbacks, leg);
     leg->was_sent = leg->call != NULL;
     leg->has_data = false;
@@ -140,14 +164,28 @@ enum go step_send(struct request *r)
 {
     if (!r->legs && !make_legs(r))
         return request_end(r, END_OUT_OF_MEMORY, NULL);
-    const struct upstream_request *request = make_request(r, buf_str(&r->translated.body));
-    if (!request)
-        return request_end(r, END_OUT_OF_MEMORY, NULL);
-    r->attempts++;
-    for (size_t i = 0; i < r->n_legs; i++)
-        if (!start(&r->legs[i], request))
+    if (!retry_is_upstream_up(r))
+        return request_end(r, END_UPSTREAM_DOWN, NULL);
+    if (r->attempts++ == 0)
+        retry_budget_earn(&r->worker->shared->retry_budget);
+    for (size_t i = 0; i < r->n_legs; i++) {
+        choose_key(&r->legs[i]);
+        if (!start(&r->legs[i], buf_str(&r->translated.body)))
             return request_end(r, END_OVERLOADED, NULL);
+    }
     return GO_ON;
+}
+
+void attempt_retry(void *arg)
+{
+    struct leg *leg = arg;
+    struct request *r = leg->request;
+    choose_key(leg);
+    if (!retry_is_upstream_up(r))
+        request_end(r, END_UPSTREAM_DOWN, NULL);
+    else if (!start(leg, buf_str(&r->translated.body)))
+        relay_fail(r, END_OVERLOADED, end_info(END_OVERLOADED)->message);
+    request_drive(r);
 }
 
 /* Another call for a leg whose last one is over. */
@@ -157,8 +195,7 @@ static bool start_another(struct leg *leg, struct str body)
     buf_done(&leg->collected);
     leg->status = 0;
     leg->content = CONTENT_NONE;
-    const struct upstream_request *request = make_request(r, body);
-    if (!request || !start(leg, request))
+    if (!start(leg, body))
         return false;
     if (r->is_paused)
         upstream_pause(leg->call);
@@ -233,7 +270,7 @@ void leg_reset(struct leg *leg)
     if (leg->call)
         upstream_cancel(leg->call);
     leg->call = NULL;
-    leg->was_sent = false;
+    leg->was_sent = leg->has_content = false;
     leg->status = 0;
     leg->content = CONTENT_NONE;
     buf_done(&leg->body);
@@ -257,13 +294,28 @@ static bool is_accepted(const struct request *r)
     return false;
 }
 
+/* All calls are over; the request goes on with STEP_SEND, as `again` has it. */
+static void send_instead(struct request *r, const struct tr_request *again)
+{
+    for (size_t i = 0; i < r->n_legs; i++) {
+        leg_reset(&r->legs[i]);
+        timer_stop(&r->legs[i].retry_timer);
+        r->legs[i].tried_keys = 0; /* it stays with its key */
+    }
+    buf_done(&r->translated.body);
+    r->translated = *again;
+    buf_reset(&r->upstream_headers);
+    r->has_upstream_id = false;
+    request_send_again(r);
+}
+
 bool attempt_again(struct request *r, const struct leg *leg)
 {
     struct tr_amend lesson;
     struct tr_request again;
     struct api_error error;
-    if (r->attempts >= ATTEMPTS_MAX || r->continuations > 0 || r->repeats > 0 || is_accepted(r) ||
-        !tr_amend_from_error(leg->status, buf_str(&leg->collected), &lesson) ||
+    if (r->amendments >= AMENDMENTS_MAX || r->continuations > 0 || r->repeats > 0 ||
+        is_accepted(r) || !tr_amend_from_error(leg->status, buf_str(&leg->collected), &lesson) ||
         !tr_amend_add(&r->amend, lesson) || !translate(r, &again, &error))
         return false;
     if (is_same(&again, &r->translated)) {
@@ -271,22 +323,67 @@ bool attempt_again(struct request *r, const struct leg *leg)
         return false;
     }
     tr_amend_add(&r->lessons, lesson);
-    for (size_t i = 0; i < r->n_legs; i++)
-        leg_reset(&r->legs[i]);
-    buf_done(&r->translated.body);
-    r->translated = again;
-    buf_reset(&r->upstream_headers);
-    r->has_upstream_id = false;
-    request_send_again(r);
+    r->amendments++;
+    send_instead(r, &again);
     return true;
+}
+
+/* The next of FALLBACK_MODELS that is not what was just tried. */
+static bool next_fallback(struct request *r)
+{
+    struct str rest = str_of(r->worker->shared->config->fallback_models), model;
+    for (size_t i = 0; str_split(&rest, ',', &model); i++) {
+        if (i < r->n_fallbacks)
+            continue;
+        r->n_fallbacks++;
+        r->fallback = str_trim(model);
+        if (r->fallback.n && !str_eq(r->fallback, r->translated.model))
+            return true;
+    }
+    return false;
+}
+
+static bool has_begun(const struct request *r)
+{
+    for (size_t i = 0; i < r->n_legs; i++)
+        if (r->legs[i].has_content || r->legs[i].is_done)
+            return true;
+    return false;
+}
+
+bool attempt_fall_back(struct request *r)
+{
+    struct tr_request again;
+    struct api_error error;
+    if (has_begun(r) || r->body.len == 0)
+        return false;
+    while (next_fallback(r)) {
+        r->amend.refuses &= TR_REFUSALS_OF_REQUEST | TR_REFUSALS_OF_UPSTREAM;
+        if (!translate_as_learned(r, &again, &error))
+            continue; /* not every model can do everything */
+        send_instead(r, &again);
+        return true;
+    }
+    return false;
 }
 
 void attempt_accepted(struct request *r)
 {
-    buf_done(&r->body);
-    if (r->attempts > 1)
+    if (r->amendments > 0)
         learned_add(&r->worker->shared->learned, loop_now_us(r->worker->loop), r->translated.model,
                     r->amend);
+}
+
+void attempt_has_content(struct leg *leg)
+{
+    struct request *r = leg->request;
+    leg->has_content = true;
+    for (size_t i = 0; i < r->n_legs; i++)
+        if (!r->legs[i].has_content)
+            return;
+    buf_done(&r->body);
+    if (!r->translated.may_pause && !r->translated.wanted.may_repeat)
+        buf_done(&r->translated.body);
 }
 
 void attempt_remember(struct leg *leg)

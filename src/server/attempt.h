@@ -6,6 +6,7 @@
 #define SERVER_ATTEMPT_H
 
 #include "server/request.h"
+#include "server/upstream_headers.h"
 
 struct upstream_call;
 
@@ -30,6 +31,14 @@ struct leg {
     struct buf collected; /* a message or an error */
     struct tr_stream_params params;
     struct tr_stream *stream;
+    bool has_content; /* its answer has begun: it is not asked for again */
+    /* See retry.h. */
+    size_t key;                 /* of upstream_keys */
+    uint64_t tried_keys;        /* a bit for each that failed since the last pause */
+    unsigned pauses;            /* in front of retries */
+    int64_t retry_after_ms;     /* as the upstream said; 0 = it did not */
+    enum says_retry says_retry; /* the same */
+    struct timer retry_timer;   /* runs while it waits to be sent again */
     struct tr_stream *spare; /* a whole answer that is not what was wanted, while another comes */
     bool is_to_repeat;       /* its answer is such a one, and its call about to be over */
     bool was_repeated;
@@ -45,8 +54,17 @@ enum go step_send(struct request *r);
  * once, and nothing after a byte of the answer.
  */
 bool attempt_again(struct request *r, const struct leg *leg);
-/* The upstream takes the request: what was learned is kept, what it was translated from is not. */
+/* The upstream takes the request: what was learned is kept. */
 void attempt_accepted(struct request *r);
+/* The answer of `leg` has begun. With the last one nothing is sent again: frees what was kept. */
+void attempt_has_content(struct leg *leg);
+/*
+ * The model has no room: the request is translated for the next of FALLBACK_MODELS, all its calls
+ * are over, and it goes on with STEP_SEND. False: there is none, or another choice has begun.
+ */
+bool attempt_fall_back(struct request *r);
+/* The pause of a retry is over. `arg` is a leg. */
+void attempt_retry(void *arg);
 /* The upstream has paused within its answer (TR_PAUSED) and its call is over: asks it to go on. */
 void attempt_continue(struct leg *leg);
 /* Its choice is complete: keeps its thinking for the requests that go on from it. */

@@ -28,6 +28,7 @@ struct models_fetch {
     struct tr_models *models;
     struct buf page;
     int status, n_pages;
+    size_t key; /* of upstream_keys */
     struct loop_job next_page_job, free_job;
     char path[PAGE_PATH_MAX];
     /* Borrowed by the call for as long as it may be sent again. */
@@ -116,11 +117,12 @@ static void fail_fetch(struct models_fetch *f, const char *why)
 
 static void on_head(void *arg, int status, const struct upstream_header *headers, size_t n)
 {
-    (void)headers;
-    (void)n;
     struct models_fetch *f = arg;
+    struct shared *shared = f->worker->shared;
+    const int64_t now_us = loop_now_us(f->worker->loop);
     f->status = status;
-    health_saw_status(&f->worker->shared->health, loop_now_us(f->worker->loop), status);
+    health_saw_status(&shared->health, now_us, status);
+    upstream_keys_saw(&shared->keys, f->key, now_us, status, upstream_retry_after_ms(headers, n));
 }
 
 static void on_data(void *arg, const char *p, size_t n)
@@ -194,7 +196,9 @@ static void fetch_page(void *arg)
         return; /* stopped meanwhile */
     struct shared *shared = f->worker->shared;
     buf_reset(&f->page);
-    size_t n = upstream_headers_common(shared, f->headers);
+    const int64_t now_us = loop_now_us(f->worker->loop);
+    f->key = upstream_keys_choose(&shared->keys, now_us, 0, 0);
+    size_t n = upstream_headers_common(&shared->keys, f->key, f->headers);
     f->headers[n++] = (struct upstream_header){STR("accept"), STR("application/json")};
     f->headers[n++] = (struct upstream_header){STR("anthropic-version"), STR("2023-06-01")};
     f->request = (struct upstream_request){

@@ -13,6 +13,7 @@
 #include "server/attempt.h"
 #include "server/connection.h"
 #include "server/response.h"
+#include "server/retry.h"
 #include "server/worker.h"
 #include "translate/upstream_error.h"
 #include "translate/usage.h"
@@ -114,6 +115,8 @@ static void deliver(struct leg *leg, enum tr_state state, struct buf *out, enum 
     }
     const struct api_error *error = tr_stream_error(leg->stream);
     r->is_final = tr_stream_is_final(leg->stream);
+    if (retry_call(leg, &(struct setback){error->status, r->is_final}))
+        return;
     snprintf(r->detail, sizeof(r->detail), "%s", error->code[0] ? error->code : error->type);
     if (r->status != 0)
         send_piece(r, out, true);
@@ -243,27 +246,29 @@ static void begin_translation(struct leg *leg)
         request_end(r, END_OUT_OF_MEMORY, NULL);
 }
 
-static bool have_all_heads(struct request *r)
+/* For what decides about retries: the keys, the breaker, the leg itself. */
+static void take_signs(struct leg *leg, int status, const struct upstream_header *headers, size_t n)
 {
-    EACH_LEG(r, leg)
-    if (leg->status == 0)
-        return false;
-    return true;
+    struct request *r = leg->request;
+    struct shared *shared = r->worker->shared;
+    const int64_t now_us = loop_now_us(r->worker->loop);
+    leg->status = status;
+    leg->says_retry = upstream_says_retry(headers, n);
+    leg->retry_after_ms = upstream_retry_after_ms(headers, n);
+    health_saw_status(&shared->health, now_us, status);
+    upstream_keys_saw(&shared->keys, leg->key, now_us, status, leg->retry_after_ms);
+    retry_tell(r, status >= 500);
 }
 
 static void on_head(void *arg, int status, const struct upstream_header *headers, size_t n)
 {
     struct leg *leg = arg;
     struct request *r = leg->request;
-    health_saw_status(&r->worker->shared->health, loop_now_us(r->worker->loop), status);
-    leg->status = status;
+    take_signs(leg, status, headers, n);
     if (r->created_unix_s == 0)
         r->created_unix_s = clock_unix_ms() / 1000;
     if (status == 200)
         attempt_accepted(r);
-    const bool may_send_again = r->translated.may_pause || r->translated.wanted.may_repeat;
-    if (have_all_heads(r) && status == 200 && !may_send_again)
-        buf_done(&r->translated.body); /* not sent again any more */
     /* An answer has the headers of the first of its choices, an error those that came with it. */
     if (r->status == 0 && !leg->spare && (status != 200 || r->upstream_headers.len == 0))
         take_headers(r, status, headers, n);
@@ -294,21 +299,28 @@ static void take_first_data(struct leg *leg)
     upstream_set_idle_timeout(leg->call, config->request_timeout_s * 1000);
 }
 
+static void take_events(struct leg *leg, struct str bytes)
+{
+    struct buf *out = begin_output(leg->request);
+    if (!out)
+        return;
+    const enum tr_state state = tr_stream_feed(leg->stream, bytes, out);
+    if (!leg->has_content && tr_stream_has_content(leg->stream))
+        attempt_has_content(leg);
+    deliver(leg, state, out, END_UPSTREAM_ERROR);
+}
+
 static void on_data(void *arg, const char *p, size_t n)
 {
     struct leg *leg = arg;
     struct request *r = leg->request;
     if (r->end != END_NONE || leg->is_done || leg->is_to_repeat)
         return; /* behind the end of the answer nothing matters */
-    struct buf *out;
     if (!leg->has_data)
         take_first_data(leg);
     switch (leg->content) {
     case CONTENT_EVENTS:
-        out = begin_output(r);
-        if (out)
-            deliver(leg, tr_stream_feed(leg->stream, (struct str){p, n}, out), out,
-                    END_UPSTREAM_ERROR);
+        take_events(leg, (struct str){p, n});
         break;
     case CONTENT_MESSAGE:
         if (!buf_append(&leg->collected, p, n))
@@ -325,6 +337,7 @@ static void on_data(void *arg, const char *p, size_t n)
     request_drive(r);
 }
 
+/* Unless it passes unseen. */
 static void end_with_upstream_error(struct leg *leg)
 {
     struct request *r = leg->request;
@@ -332,6 +345,8 @@ static void end_with_upstream_error(struct leg *leg)
         return;
     struct tr_upstream_error e;
     tr_upstream_error(leg->status, buf_str(&leg->collected), r->translated.names, &e);
+    if (retry_call(leg, &(struct setback){e.error.status, e.is_final}))
+        return;
     r->is_final = e.is_final;
     snprintf(r->detail, sizeof(r->detail), "upstream status %d%s%s", leg->status,
              e.error.code[0] ? " " : "", e.error.code);
@@ -355,7 +370,8 @@ static void end_translation(struct leg *leg)
                               ? tr_stream_feed_message(leg->stream, buf_str(&leg->collected), out)
                               : tr_stream_end(leg->stream, out);
     deliver(leg, state, out, END_UPSTREAM_DISCONNECTED);
-    if (r->end == END_NONE && !leg->is_done && !leg->is_to_repeat && !is_turn_paused(leg))
+    const bool goes_on = leg->is_to_repeat || is_turn_paused(leg) || !leg->stream; /* a retry */
+    if (r->end == END_NONE && !leg->is_done && !goes_on)
         fail_call(leg, END_UPSTREAM_BAD_ANSWER, "The upstream's answer is not whole.");
 }
 
@@ -400,6 +416,23 @@ static enum end_reason reason_of(enum upstream_failure why)
     return END_SHUTDOWN;
 }
 
+/* The call came to nothing, and nothing says that the next one would. */
+static void end_failed(struct leg *leg, enum upstream_failure why, const char *detail)
+{
+    struct request *r = leg->request;
+    const enum end_reason reason = reason_of(why);
+    if (why != UPSTREAM_CLOSING) {
+        health_saw_failure(&r->worker->shared->health, loop_now_us(r->worker->loop), why);
+        retry_tell(r, true);
+    }
+    const int status = leg->status >= 400 ? leg->status : end_info(reason)->status;
+    const bool may_pass = why == UPSTREAM_UNREACHABLE || why == UPSTREAM_DISCONNECTED;
+    if (may_pass && retry_call(leg, &(struct setback){status, false}))
+        return;
+    fail_call(leg, reason, end_info(reason)->message);
+    snprintf(r->detail, sizeof(r->detail), "%s", detail ? detail : "");
+}
+
 static void on_fail(void *arg, enum upstream_failure why, const char *detail)
 {
     struct leg *leg = arg;
@@ -410,11 +443,7 @@ static void on_fail(void *arg, enum upstream_failure why, const char *detail)
     } else if (r->end == END_NONE && leg->is_to_repeat && why != UPSTREAM_CLOSING) {
         repeat(leg); /* the same */
     } else if (r->end == END_NONE && !leg->is_done) {
-        if (why != UPSTREAM_CLOSING)
-            health_saw_failure(&r->worker->shared->health, loop_now_us(r->worker->loop), why);
-        const enum end_reason reason = reason_of(why);
-        fail_call(leg, reason, end_info(reason)->message);
-        snprintf(r->detail, sizeof(r->detail), "%s", detail ? detail : "");
+        end_failed(leg, why, detail);
     }
     request_drive(r);
 }
@@ -443,6 +472,8 @@ void relay_release(struct request *r)
     EACH_OPEN_LEG(r, leg)
     if (!may_wait || leg->content != CONTENT_EVENTS)
         cancel(leg);
+    EACH_LEG(r, leg)
+    retry_forget(leg);
     relay_client_drained(r); /* a paused call would never end */
 }
 
@@ -457,6 +488,7 @@ void relay_free(struct request *r)
 {
     EACH_LEG(r, leg)
     leg_reset(leg);
+    retry_forget_try(r);
     buf_done(&r->translated.body);
 }
 

@@ -366,7 +366,7 @@ static enum go step_record(struct request *r)
     tr_amend_write(r->lessons, learned);
     record.refused = buf_str(refused);
     record.learned = buf_str(learned);
-    record.attempts = r->attempts;
+    record.attempts = r->attempts + r->retries;
     record.continuations = r->continuations;
     record.repeats = r->repeats;
     record_log(&record);

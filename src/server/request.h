@@ -79,7 +79,12 @@ struct request {
     bool has_translated;
     struct tr_amend amend;   /* what its upstream was found to refuse, */
     struct tr_amend lessons; /* and by this request */
-    unsigned attempts;       /* how often it was sent */
+    struct str fallback;     /* the model that stands in for an overloaded one; empty = none */
+    size_t n_fallbacks;      /* how many of FALLBACK_MODELS were taken */
+    bool is_breaker_try;     /* it finds out whether the upstream is back */
+    unsigned attempts;       /* how often it was sent, as translated anew */
+    unsigned amendments;     /* of them, because of a refusal that can be mended */
+    unsigned retries;        /* calls that were made again as they were */
     unsigned continuations;  /* how often the upstream was asked to go on */
     size_t evicted;          /* answers that were forgotten to remember this one */
     unsigned repeats;        /* answers that were asked for again: not the JSON that was wanted */

@@ -33,25 +33,17 @@ struct server {
     struct tally losses; /* of all workers, at the end */
     int port;
     int n_signals;
-    char bearer[1040]; /* "Bearer " and the longest key that the settings take */
 };
 
 /* What the workers share ------------------------------------------------------------------ */
 
-static bool init_auth(struct server *s, char *why, size_t why_size)
+static bool init_keys(struct shared *shared, char *why, size_t why_size)
 {
-    const struct config *c = s->shared.config;
-    s->shared.upstream_auth_name = STR("x-api-key");
-    s->shared.upstream_auth_value = str_of(c->anthropic_api_key);
-    if (c->anthropic_auth == 0 || s->shared.upstream_auth_value.n == 0)
-        return true;
-    int n = snprintf(s->bearer, sizeof(s->bearer), "Bearer %s", c->anthropic_api_key);
-    if (n < 0 || (size_t)n >= sizeof(s->bearer)) {
-        snprintf(why, why_size, "ANTHROPIC_API_KEY is too long");
+    const struct config *c = shared->config;
+    if (!upstream_keys_init(&shared->keys, c->anthropic_api_key, c->anthropic_auth == 1, why,
+                            why_size))
         return false;
-    }
-    s->shared.upstream_auth_name = STR("authorization");
-    s->shared.upstream_auth_value = str_of(s->bearer);
+    shared->policy.binds_conversations = shared->keys.n > 1;
     return true;
 }
 
@@ -107,9 +99,10 @@ static bool init_shared(struct server *s, const struct server_options *o, char *
     shared->proxy_key = str_of(o->config->proxy_api_key);
     shared->cors_origins = str_of(o->config->cors_origins);
     shared->policy = policy_of_config(o->config);
+    retry_budget_init(&shared->retry_budget);
     admit_init(&shared->admit, o->config->requests_per_minute, o->config->tokens_per_minute);
     return certificate_init(&shared->certificate, o->config, why, why_size) &&
-           init_auth(s, why, why_size) && init_upstream(shared, why, why_size) &&
+           init_keys(shared, why, why_size) && init_upstream(shared, why, why_size) &&
            init_memory(s, why, why_size);
 }
 
@@ -303,6 +296,6 @@ void server_destroy(struct server *s)
     learned_done(&s->shared.learned);
     free(s->shared.workers);
     free(s->stopped_jobs);
-    explicit_bzero(s->bearer, sizeof(s->bearer));
+    upstream_keys_done(&s->shared.keys);
     free(s);
 }

@@ -43,6 +43,10 @@ struct entry {
     int64_t used_us;
 };
 
+struct bucket {
+    struct entry *first;
+};
+
 struct thinking_memory {
     struct thinking_memory_limits limits;
     struct siphash_key secret;
@@ -51,7 +55,7 @@ struct thinking_memory {
     struct list tenants[TENANT_BUCKETS];
     struct thinking_memory_stats stats;
     size_t n_buckets; /* a power of two */
-    struct entry **buckets;
+    struct bucket *buckets;
 };
 
 /* Contents --------------------------------------------------------------------------------- */
@@ -85,7 +89,7 @@ static size_t size_of(const struct entry *e)
 
 static struct entry **bucket_of(struct thinking_memory *m, struct digest key)
 {
-    return &m->buckets[key.a & (m->n_buckets - 1)];
+    return &m->buckets[key.a & (m->n_buckets - 1)].first;
 }
 
 static bool is_tenant(const struct tenant *t, struct siphash_key id)

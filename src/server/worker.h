@@ -11,6 +11,8 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "limits/breaker.h"
+#include "limits/retry.h"
 #include "net/listener.h"
 #include "net/loop.h"
 #include "observe/tally.h"
@@ -22,6 +24,7 @@
 #include "server/server.h"
 #include "server/succession.h"
 #include "server/thinking_memory.h"
+#include "server/upstream_keys.h"
 #include "translate/request.h"
 #include "upstream/upstream.h"
 
@@ -29,9 +32,9 @@ struct shared {
     const struct config *config;
     bool is_demo;
     struct tr_policy policy;
-    struct str proxy_key;    /* empty: everybody may */
-    struct str cors_origins; /* empty: off */
-    struct str upstream_auth_name, upstream_auth_value;
+    struct str proxy_key;      /* empty: everybody may */
+    struct str cors_origins;   /* empty: off */
+    struct upstream_keys keys; /* what requests to the upstream are sent with */
     struct upstream_settings upstream;
     struct certificate certificate;
     /* Written by all workers. */
@@ -40,6 +43,8 @@ struct shared {
     struct models_cache models;
     struct learned learned;
     struct succession succession;
+    struct retry_budget retry_budget;
+    struct breaker breaker;
     struct thinking_memory *memory; /* NULL: answers are not remembered */
     _Atomic int64_t n_connections;
     _Atomic bool is_draining;

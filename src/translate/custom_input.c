@@ -158,25 +158,19 @@ static void take_text(struct custom_input *c, struct str s, struct buf *out)
 
 static void take_head(struct custom_input *c, struct str json, struct buf *out)
 {
-    size_t n;
-    if (!buf_append_str(&c->head, json)) {
-        c->state = CUSTOM_INPUT_OTHER;
-        piece_write(out, (struct piece){.s = buf_str(&c->head)});
-        piece_write(out, (struct piece){.s = json});
+    size_t before = c->head.len, room = CUSTOM_INPUT_HEAD_MAX - before, n;
+    if (!buf_append(&c->head, json.p, json.n < room ? json.n : room)) {
+        out->failed = true;
         return;
     }
-    struct str head = buf_str(&c->head);
-    switch (match_head(head, &n)) {
-    case MATCH_SO_FAR:
-        break;
-    case MATCH_NO:
-        c->state = CUSTOM_INPUT_OTHER;
-        piece_write(out, (struct piece){.s = head});
-        break;
-    case MATCH_ALL:
+    enum match match = match_head(buf_str(&c->head), &n);
+    if (match == MATCH_ALL) {
         c->state = CUSTOM_INPUT_TEXT;
-        take_text(c, (struct str){head.p + n, head.n - n}, out);
-        break;
+        take_text(c, (struct str){json.p + (n - before), json.n - (n - before)}, out);
+    } else if (match == MATCH_NO || json.n > room) {
+        c->state = CUSTOM_INPUT_OTHER;
+        piece_write(out, (struct piece){.s = {c->head.data, before}});
+        piece_write(out, (struct piece){.s = json});
     }
 }
 

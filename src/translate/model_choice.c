@@ -32,6 +32,10 @@ bool model_settle(struct translation *t)
     bool is_default = asked.n == 0;
     if (is_default)
         asked = p->default_model;
+    if (p->fallback_model.n) {
+        asked = p->fallback_model;
+        is_default = true;
+    }
     if (!tr_model_resolve(t->arena, t->models, p, asked, &served, &t->is_succeeded)) {
         if (asked.n == 0 || !is_default)
             return refuse_model(t, asked);
@@ -46,6 +50,9 @@ bool model_settle(struct translation *t)
     tr_model_info(t->models, t->out->model, &t->model);
     tr_amend_model(p->amend, &t->model);
     /* A successor is the operator's choice, so it is said but not refused in strict mode. */
+    if (p->fallback_model.n)
+        return report_add_own(t->arena, &t->report.modified, STR("model(fallback)")) ||
+               refuse_memory(t);
     if (t->is_succeeded && !is_default)
         return report_add(t->arena, &t->report.modified, STR("model")) || refuse_memory(t);
     return true;

@@ -71,39 +71,41 @@ bool own_content_thinks_first(yyjson_val *content)
 
 /* Texts ----------------------------------------------------------------------------------- */
 
-/* Blanks differ: some were put between blocks, others cut off around JSON. */
-static void squeeze(struct buf *to, struct str text)
-{
-    for (size_t i = 0; i < text.n; i++)
-        if (!text_is_blank_char(text.p[i]))
-            buf_append_char(to, text.p[i]);
-}
+/* What is left of several texts. */
+struct letters {
+    struct str text;
+    yyjson_arr_iter parts;
+};
 
-static void squeeze_texts(struct buf *to, yyjson_val *parts)
+/* -1 at the end. Blanks differ: some were put between blocks, others cut off around JSON. */
+static int next_letter(struct letters *l)
 {
-    size_t i, max;
-    yyjson_val *part;
-    yyjson_arr_foreach(parts, i, max, part)
-    {
+    for (;;) {
+        while (l->text.n > 0) {
+            const char c = l->text.p[0];
+            l->text = (struct str){l->text.p + 1, l->text.n - 1};
+            if (!text_is_blank_char(c))
+                return (unsigned char)c;
+        }
+        yyjson_val *part = yyjson_arr_iter_next(&l->parts);
+        if (!part)
+            return -1;
         if (own_content_is(part, "text"))
-            squeeze(to, json_str(json_get(part, "text")));
+            l->text = json_str(json_get(part, "text"));
     }
 }
 
 static bool is_same_text(yyjson_val *content, yyjson_val *flat)
 {
-    struct buf a, b;
-    buf_init(&a, CARRIER_BYTES_MAX);
-    buf_init(&b, CARRIER_BYTES_MAX);
-    squeeze_texts(&a, content);
-    if (yyjson_is_str(flat))
-        squeeze(&b, json_str(flat));
-    else
-        squeeze_texts(&b, flat);
-    bool is_same = !a.failed && !b.failed && str_eq(buf_str(&a), buf_str(&b));
-    buf_done(&a);
-    buf_done(&b);
-    return is_same;
+    struct letters a = {.parts = yyjson_arr_iter_with(content)};
+    struct letters b = {.text = json_str(flat), .parts = yyjson_arr_iter_with(flat)};
+    for (;;) {
+        const int c = next_letter(&a);
+        if (c != next_letter(&b))
+            return false;
+        if (c < 0)
+            return true;
+    }
 }
 
 /* Calls ----------------------------------------------------------------------------------- */
@@ -114,27 +116,28 @@ static bool is_empty_input(yyjson_val *input)
 }
 
 /* Arguments that are JSON in a string; nothing at all means none. */
-static bool is_same_json(yyjson_val *input, struct str text)
+static bool is_same_json(struct arena *arena, yyjson_val *input, struct str text)
 {
-    struct json_error err;
+    struct json_error err = {0};
     text = str_trim(text);
     if (text.n == 0)
         return is_empty_input(input);
     yyjson_doc *doc = json_parse(text, &err);
+    arena->failed |= !doc && err.is_memory;
     yyjson_val *root = yyjson_doc_get_root(doc);
     bool is_same = yyjson_is_null(root) ? is_empty_input(input) : json_is_same(root, input);
     yyjson_doc_free(doc);
     return is_same;
 }
 
-static bool is_same_input(yyjson_val *block, yyjson_val *call)
+static bool is_same_input(struct arena *arena, yyjson_val *block, yyjson_val *call)
 {
     yyjson_val *input = json_get(block, "input"), *custom = json_get(call, "custom");
     if (custom)
         return json_is_same(json_get(input, "input"), json_get(custom, "input"));
     yyjson_val *arguments = json_get(json_get(call, "function"), "arguments");
     if (!arguments || yyjson_is_str(arguments))
-        return is_same_json(input, json_str(arguments));
+        return is_same_json(arena, input, json_str(arguments));
     return json_is_same(input, arguments);
 }
 
@@ -151,7 +154,7 @@ static yyjson_val *find_call(yyjson_val *calls, struct str id)
 }
 
 /* Calls of a program may have been answered before the client heard of them. */
-static bool is_same_calls(yyjson_val *content, yyjson_val *calls)
+static bool is_same_calls(struct arena *arena, yyjson_val *content, yyjson_val *calls)
 {
     const size_t n_calls = yyjson_is_arr(calls) ? yyjson_arr_size(calls) : 0;
     size_t i, max, n_known = 0;
@@ -163,16 +166,16 @@ static bool is_same_calls(yyjson_val *content, yyjson_val *calls)
         if (!own_content_is(block, "tool_use"))
             continue;
         yyjson_val *call = find_call(calls, json_str(json_get(block, "id")));
-        if (call ? !is_same_input(block, call) : own_content_is_direct(block))
+        if (call ? !is_same_input(arena, block, call) : own_content_is_direct(block))
             return false;
         n_known += call != NULL;
     }
     return n_known == n_calls;
 }
 
-bool own_content_is_said(yyjson_val *content, yyjson_val *message)
+bool own_content_is_said(struct arena *arena, yyjson_val *content, yyjson_val *message)
 {
     return !json_get(message, "function_call") &&
            is_same_text(content, json_get(message, "content")) &&
-           is_same_calls(content, json_get(message, "tool_calls"));
+           is_same_calls(arena, content, json_get(message, "tool_calls"));
 }

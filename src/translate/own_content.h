@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 
+#include "base/arena.h"
 #include "json/json.h"
 
 /* Answers have dozens of blocks; walks over them may be quadratic. */
@@ -28,8 +29,8 @@ bool own_content_has_result(yyjson_val *content, struct str id);
 bool own_content_thinks_first(yyjson_val *content);
 /*
  * Whether the message has the same text, blanks aside, and the same calls with the same arguments,
- * in whatever order.
+ * in whatever order. Where there was no memory to tell, arena->failed.
  */
-bool own_content_is_said(yyjson_val *content, yyjson_val *message);
+bool own_content_is_said(struct arena *arena, yyjson_val *content, yyjson_val *message);
 
 #endif

@@ -51,5 +51,6 @@ bool part_write_head(struct buf *b, const char *object, struct str id, struct st
     buf_printf(b, "\",\"object\":\"%s\",\"created\":%" PRId64 ",\"model\":", object,
                created_unix_s);
     json_write_string(b, model);
-    return buf_append_z(b, ",\"choices\":");
+    buf_append_z(b, ",\"choices\":");
+    return !b->failed;
 }

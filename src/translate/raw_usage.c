@@ -104,37 +104,51 @@ static void write_sum(struct buf *out, yyjson_val *a, yyjson_val *b, int depth)
         write_later(out, a, b, depth);
 }
 
+/* Whether it failed for want of memory, and not because there is too much to tell. */
+static bool is_without_memory(const struct buf *b)
+{
+    return b->failed && b->len < RAW_BYTES_MAX / 2;
+}
+
 /* What does not fit is not told at all: half of it would be wrong. */
-static void replace(struct buf *kept, yyjson_val *a, yyjson_val *b, write_both *write)
+static void replace(struct raw_usage *r, struct buf *kept, yyjson_val *a, yyjson_val *b,
+                    write_both *write)
 {
     struct buf both;
     buf_init(&both, RAW_BYTES_MAX);
-    if (is_small(a) && is_small(b))
+    const bool is_told = is_small(a) && is_small(b);
+    if (is_told)
         write_union(&both, a, b, write, 0);
-    else
-        both.failed = true;
+    r->has_no_memory |= is_without_memory(&both);
+    both.failed |= !is_told;
     buf_done(kept);
     *kept = both;
 }
 
-/* `more` with what is kept. */
-static void combine(struct buf *kept, yyjson_val *more, write_both *write)
+static yyjson_doc *parse(struct raw_usage *r, struct str json)
 {
-    struct json_error err;
+    struct json_error err = {0};
+    yyjson_doc *doc = json_parse(json, &err);
+    r->has_no_memory |= err.is_memory;
+    return doc;
+}
+
+/* `more` with what is kept. */
+static void combine(struct raw_usage *r, struct buf *kept, yyjson_val *more, write_both *write)
+{
     if (kept->failed)
         return;
-    yyjson_doc *doc = json_parse(kept->len ? buf_str(kept) : STR("{}"), &err);
-    replace(kept, yyjson_doc_get_root(doc), more, write);
+    yyjson_doc *doc = parse(r, kept->len ? buf_str(kept) : STR("{}"));
+    replace(r, kept, yyjson_doc_get_root(doc), more, write);
     yyjson_doc_free(doc);
 }
 
-static void add(struct buf *kept, struct buf *more)
+static void add(struct raw_usage *r, struct buf *more)
 {
-    struct json_error err;
     if (more->len == 0 && !more->failed)
         return;
-    yyjson_doc *doc = more->failed ? NULL : json_parse(buf_str(more), &err);
-    combine(kept, yyjson_doc_get_root(doc), write_sum);
+    yyjson_doc *doc = more->failed ? NULL : parse(r, buf_str(more));
+    combine(r, &r->before, yyjson_doc_get_root(doc), write_sum);
     yyjson_doc_free(doc);
     buf_reset(more);
 }
@@ -142,19 +156,20 @@ static void add(struct buf *kept, struct buf *more)
 void raw_usage_read(struct raw_usage *r, yyjson_val *usage)
 {
     if (r->is_on && usage)
-        combine(&r->now, usage, write_later);
+        combine(r, &r->now, usage, write_later);
 }
 
 void raw_usage_next(struct raw_usage *r)
 {
-    add(&r->before, &r->now);
+    add(r, &r->now);
 }
 
 void raw_usage_add(struct raw_usage *r, struct raw_usage *other)
 {
     raw_usage_next(r);
     raw_usage_next(other);
-    add(&r->before, &other->before);
+    r->has_no_memory |= other->has_no_memory;
+    add(r, &other->before);
 }
 
 struct str raw_usage_sum(struct raw_usage *r)

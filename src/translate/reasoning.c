@@ -307,8 +307,15 @@ static bool is_loop_without_thinking(const struct translation *t)
     for (const struct turn *turn = t->turns; turn; turn = turn->next)
         if (turn->role == TURN_ASSISTANT)
             last = turn;
-    return last && replay_is_tool_loop(t->field[FIELD_messages]) &&
-           last->blocks.first->kind != BLOCK_THINKING && last->blocks.first->kind != BLOCK_REDACTED;
+    if (!last || last->blocks.first->kind == BLOCK_THINKING ||
+        last->blocks.first->kind == BLOCK_REDACTED)
+        return false;
+    /* As it will be sent: results may have been added, and turns without content dropped. */
+    for (const struct turn *turn = last->next; turn; turn = turn->next)
+        for (const struct block *b = turn->blocks.first; b; b = b->next)
+            if (b->kind == BLOCK_TOOL_RESULT)
+                return true;
+    return false;
 }
 
 bool reasoning_fit(struct translation *t)

@@ -79,6 +79,8 @@ static yyjson_val *look_up(struct translation *t, struct digest key)
     yyjson_val *content = NULL;
     if (memory->recall(memory->arg, key, &json))
         content = replay_parse(t, buf_str(&json));
+    if (json.failed)
+        t->arena->failed = true;
     buf_done(&json);
     return content;
 }
@@ -117,8 +119,8 @@ bool recall_read(struct translation *t, size_t index, yyjson_val *message, struc
         return true; /* nothing is missing */
     if (!replay_is_taken(t))
         return report(t, DROPPED);
-    *ret_is_read =
-        !has_marks && own_content_is_list(content) && own_content_is_said(content, message);
+    *ret_is_read = !has_marks && own_content_is_list(content) &&
+                   own_content_is_said(t->arena, content, message);
     if (!*ret_is_read && !own_content_thinks_first(content))
         return report(t, DROPPED);
     t->out->recalled++;

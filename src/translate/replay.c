@@ -269,19 +269,3 @@ bool replay_part(struct translation *t, size_t index, yyjson_val *part, struct b
         return false;
     return !is_lost || report_lost(t, index, "content.thinking");
 }
-
-bool replay_is_tool_loop(yyjson_val *messages)
-{
-    bool has_result = false;
-    size_t i, max;
-    yyjson_val *v;
-    yyjson_arr_foreach(messages, i, max, v)
-    {
-        struct str role = json_str(json_get(v, "role"));
-        if (str_eq(role, STR("assistant")))
-            has_result = false;
-        if (str_eq(role, STR("tool")) || str_eq(role, STR("function")))
-            has_result = true;
-    }
-    return has_result;
-}

@@ -29,7 +29,5 @@ bool replay_add(struct translation *t, size_t index, yyjson_val *message, yyjson
 bool replay_is_taken(const struct translation *t);
 /* A content part of type thinking or redacted_thinking, in its place. */
 bool replay_part(struct translation *t, size_t index, yyjson_val *part, struct blocks *ret);
-/* Whether the conversation ends with the results of tools: the model's turn goes on. */
-bool replay_is_tool_loop(yyjson_val *messages);
 
 #endif

@@ -31,6 +31,8 @@ yyjson_val *replay_parse(struct translation *t, struct str json)
 {
     struct json_error err;
     yyjson_doc *doc = json_parse(json, &err);
+    if (!doc && err.is_memory)
+        t->arena->failed = true; /* which refuses the request in the end */
     struct kept_doc *kept = doc ? arena_alloc(t->arena, sizeof(*kept)) : NULL;
     if (!kept) {
         yyjson_doc_free(doc);
@@ -45,7 +47,8 @@ static yyjson_val *read_data(struct translation *t, yyjson_val *message)
 {
     struct str data = json_str(carried(message));
     yyjson_val *content = data.n ? replay_parse(t, data) : NULL;
-    return own_content_is_list(content) && own_content_is_said(content, message) ? content : NULL;
+    return own_content_is_list(content) && own_content_is_said(t->arena, content, message) ? content
+                                                                                           : NULL;
 }
 
 /* Whether a user speaks behind `message` before the assistant does; `left` messages follow it. */

@@ -56,11 +56,35 @@ static int64_t estimate(const struct translation *t)
     return tokens + (int64_t)(bytes * 10 / bytes_per_10_tokens);
 }
 
+/*
+ * What stays the same while a conversation grows: what the client calls it, or how it begins. Two
+ * that begin alike share more than they lose.
+ */
+static uint64_t conversation_of(const struct translation *t)
+{
+    struct siphash hash = siphash_begin((struct siphash_key){0});
+    const struct str name = json_str(t->field[FIELD_prompt_cache_key]);
+    size_t i, n;
+    yyjson_val *message;
+    siphash_add(&hash, name);
+    yyjson_arr_foreach(t->field[FIELD_messages], i, n, message)
+    {
+        const struct str role = json_str(json_get(message, "role"));
+        if (name.n || str_eq(role, STR("system")) || str_eq(role, STR("developer")))
+            continue;
+        memory_add_message(&hash, message);
+        break;
+    }
+    return siphash_end(&hash).a;
+}
+
 static bool finish(struct translation *t)
 {
     struct tr_request *out = t->out;
     out->input_estimate = estimate(t);
     out->tool_names = t->tool_names;
+    if (t->policy->binds_conversations)
+        out->conversation = conversation_of(t);
     if (out->is_stream || t->is_prefill) /* the rest of a text that the client has begun is none */
         out->wanted = (struct tr_wanted){0};
     if (!write_betas(t))
@@ -85,17 +109,16 @@ static bool translate(struct translation *t, yyjson_val *root)
     return finish(t);
 }
 
+/* An error without the name in it, or a part that is missing: whatever the steps made of it. */
+static bool translate_with_memory(struct translation *t, yyjson_val *root)
+{
+    bool is_fine = translate(t, root);
+    return t->arena->failed ? refuse_memory(t) : is_fine;
+}
+
 bool tr_request(struct arena *arena, const struct tr_policy *policy, const struct tr_models *models,
                 struct str body, struct tr_request *ret, struct api_error *err)
 {
-    struct json_error json_err;
-    yyjson_doc *doc = json_parse(body, &json_err);
-    if (!doc) {
-        api_error_set(err, 400, "invalid_request_error", NULL, NULL,
-                      "We could not parse the JSON body of your request. (At byte %zu: %s.)",
-                      json_err.offset, json_err.message);
-        return false;
-    }
     struct tr_request out = {.n_choices = 1,
                              .beta = STR(""),
                              .metadata = STR(""),
@@ -103,11 +126,21 @@ bool tr_request(struct arena *arena, const struct tr_policy *policy, const struc
                              .anthropic_usage = policy->anthropic_usage};
     struct translation t = {
         .arena = arena, .policy = policy, .models = models, .out = &out, .err = err};
+    struct json_error json_err;
+    yyjson_doc *doc = json_parse(body, &json_err);
+    if (!doc && json_err.is_memory)
+        return refuse_memory(&t);
+    if (!doc) {
+        api_error_set(err, 400, "invalid_request_error", NULL, NULL,
+                      "We could not parse the JSON body of your request. (At byte %zu: %s.)",
+                      json_err.offset, json_err.message);
+        return false;
+    }
     buf_init(&out.body, TR_BODY_MAX);
     buf_init(&t.format.schema, TR_BODY_MAX);
     /* One allocation for nearly every body; a failure shows when it is written. */
     (void)buf_reserve(&out.body, body.n + BODY_EXTRA_BYTES);
-    bool is_fine = translate(&t, yyjson_doc_get_root(doc));
+    bool is_fine = translate_with_memory(&t, yyjson_doc_get_root(doc));
     buf_done(&t.format.schema);
     for (const struct kept_doc *kept = t.docs; kept; kept = kept->next)
         yyjson_doc_free(kept->doc);

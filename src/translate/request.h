@@ -24,6 +24,8 @@ enum tr_cache { TR_CACHE_AUTO, TR_CACHE_ON, TR_CACHE_OFF };
 struct tr_policy {
     struct str default_model;    /* ANTHROPIC_MODEL: for a request without a model */
     struct str model_aliases;    /* MODEL_ALIASES: "gpt-4o=claude-opus-5-5,*=claude-haiku-5-5" */
+    struct str fallback_model;   /* instead of what the request names, which is overloaded */
+    bool binds_conversations;    /* tr_request.conversation is wanted */
     bool model_succession;       /* serve a retired model by its successor */
     int64_t max_tokens;          /* MAX_TOKENS; 0 = the model's maximum */
     bool max_tokens_is_set;      /* the operator set it: sent exactly, no thinking reserve */
@@ -76,6 +78,7 @@ struct tr_request {
     const struct client_names *names;    /* for the upstream's errors, in the arena */
     struct tr_place place;               /* where the answer is to be remembered */
     unsigned recalled, unremembered;     /* assistant messages whose thinking came back; did not */
+    uint64_t conversation;               /* the same from turn to turn; see binds_conversations */
     int64_t max_tokens;                  /* as sent upstream */
     int64_t input_estimate;              /* rough input tokens, for the token bucket */
 };

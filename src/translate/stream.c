@@ -28,6 +28,7 @@ struct tr_stream {
     unsigned pauses;
     bool is_begun;      /* message_start was seen */
     bool has_bytes;     /* anything was seen */
+    bool has_content;   /* an event behind message_start was seen */
     bool is_final;      /* trying again does not mend the error */
     const char *finish; /* finish_reason, once known */
     struct sse sse;
@@ -169,10 +170,14 @@ static void write_roles(struct tr_stream *s, struct buf *out)
  */
 static void begin_flow(struct tr_stream *s, struct buf *out)
 {
-    if (!s->is_begun || s->state != TR_WAITING || s->answer.whole)
+    if (!s->is_begun)
+        return;
+    s->has_content = true;
+    if (s->state != TR_WAITING || s->answer.whole)
         return;
     write_roles(s, out);
     buf_append_str(out, buf_str(&s->early));
+    out->failed |= s->early.failed;
     buf_done(&s->early);
     s->state = TR_FLOWING;
 }
@@ -198,7 +203,8 @@ static void read_usage(struct tr_stream *s, yyjson_val *usage)
 static void keep(struct buf *to, struct str text)
 {
     buf_reset(to);
-    buf_append_str(to, text); /* what does not fit is left out: the default text stands in */
+    if (text.n <= to->max) /* or it is left out: the default text stands in */
+        buf_append_str(to, text);
 }
 
 /* `obj` says why the message ended, if it did: a message, or the delta of one. */
@@ -291,6 +297,7 @@ static void finish(struct tr_stream *s, struct buf *out)
                              .category = buf_str(&s->category),
                              .usage = &usage};
     enum answer_err err = answer_finish(&s->answer, &end, out, &s->finish);
+    out->failed |= s->raw.has_no_memory;
     if (out->failed)
         return; /* settle() sees to it */
     check(s, err, out);
@@ -423,6 +430,14 @@ static bool take_unparsed(struct tr_stream *s, enum event_kind kind, struct str 
     return false;
 }
 
+static void fail_unread(struct tr_stream *s, const struct json_error *why, struct buf *out)
+{
+    if (why->is_memory)
+        tr_stream_fail(s, &no_memory_error, out);
+    else
+        fail_malformed(s, out);
+}
+
 static void take_event(struct tr_stream *s, const struct sse_event *event, struct buf *out)
 {
     enum event_kind kind = kind_of(event->name);
@@ -431,7 +446,7 @@ static void take_event(struct tr_stream *s, const struct sse_event *event, struc
     struct json_error json_error;
     yyjson_doc *doc = json_parse(event->data, &json_error);
     if (!doc) {
-        fail_malformed(s, out);
+        fail_unread(s, &json_error, out);
         return;
     }
     yyjson_val *root = yyjson_doc_get_root(doc);
@@ -450,7 +465,7 @@ static void take_event(struct tr_stream *s, const struct sse_event *event, struc
  */
 static enum tr_state settle(struct tr_stream *s, enum tr_state before, size_t from, struct buf *out)
 {
-    if (!out->failed && !s->early.failed)
+    if (!out->failed && !s->early.failed && !s->explanation.failed && !s->category.failed)
         return s->state;
     out->len = from;
     out->failed = false;
@@ -508,7 +523,7 @@ enum tr_state tr_stream_feed_message(struct tr_stream *s, struct str json, struc
     if (doc)
         take_whole(s, json, yyjson_doc_get_root(doc), out);
     else
-        fail_malformed(s, out);
+        fail_unread(s, &json_error, out);
     yyjson_doc_free(doc);
     return settle(s, before, from, out);
 }
@@ -539,6 +554,8 @@ bool tr_choices_write_end(struct tr_stream *const streams[], size_t n, struct bu
         raw_usage_add(&streams[0]->raw, &streams[i]->raw);
     }
     usage.upstream = raw_usage_sum(&streams[0]->raw);
+    if (streams[0]->raw.has_no_memory)
+        return false;
     if (whole[0])
         return completion_write(whole, n, &usage, out);
     chunk_write_end(&streams[0]->answer.chunk, &usage, out);
@@ -558,6 +575,11 @@ enum tr_state tr_stream_state(const struct tr_stream *s)
 const struct api_error *tr_stream_error(const struct tr_stream *s)
 {
     return s->error ? s->error : &no_memory_error;
+}
+
+bool tr_stream_has_content(const struct tr_stream *s)
+{
+    return s->has_content;
 }
 
 bool tr_stream_is_final(const struct tr_stream *s)

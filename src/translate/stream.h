@@ -116,6 +116,8 @@ bool tr_stream_is_final(const struct tr_stream *s);
  */
 bool tr_stream_memo(struct tr_stream *s, const struct tr_place *place, struct digest *ret_key,
                     struct str *ret_content);
+/* Something of the answer itself came: another request would be another answer. */
+bool tr_stream_has_content(const struct tr_stream *s);
 /* Last known, also after a failure; what was billed at least. */
 const struct tr_usage *tr_stream_usage(const struct tr_stream *s);
 /* The model that answered; empty before message_start. */

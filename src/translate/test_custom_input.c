@@ -40,30 +40,33 @@ static size_t piece_end(struct str s, size_t at, size_t step)
     return at;
 }
 
+static void gives_in_steps(struct str json, size_t step, struct str expected)
+{
+    struct custom_input c;
+    struct buf piece, text;
+    custom_input_init(&c);
+    buf_init(&piece, 1u << 16);
+    buf_init(&text, 1u << 16);
+    for (size_t at = 0; at < json.n;) {
+        size_t end = piece_end(json, at, step);
+        custom_input_feed(&c, (struct str){json.p + at, end - at}, &piece);
+        add_piece(&piece, &text);
+        at = end;
+    }
+    custom_input_end(&c, &piece);
+    add_piece(&piece, &text);
+    if (!str_eq(buf_str(&text), expected))
+        fail_msg("%.*s in steps of %zu gives '%.*s', not '%.*s'", STR_ARG(json), step,
+                 STR_ARG(buf_str(&text)), STR_ARG(expected));
+    buf_done(&piece);
+    buf_done(&text);
+    custom_input_done(&c);
+}
+
 static void gives(const char *json, const char *expected)
 {
-    struct str s = str_of(json);
-    for (size_t step = 1; step <= s.n; step++) {
-        struct custom_input c;
-        struct buf piece, text;
-        custom_input_init(&c);
-        buf_init(&piece, 1u << 16);
-        buf_init(&text, 1u << 16);
-        for (size_t at = 0; at < s.n;) {
-            size_t end = piece_end(s, at, step);
-            custom_input_feed(&c, (struct str){s.p + at, end - at}, &piece);
-            add_piece(&piece, &text);
-            at = end;
-        }
-        custom_input_end(&c, &piece);
-        add_piece(&piece, &text);
-        if (!str_eq(buf_str(&text), str_of(expected)))
-            fail_msg("%s in steps of %zu gives '%.*s', not '%s'", json, step,
-                     STR_ARG(buf_str(&text)), expected);
-        buf_done(&piece);
-        buf_done(&text);
-        custom_input_done(&c);
-    }
+    for (size_t step = 1; step <= strlen(json); step++)
+        gives_in_steps(str_of(json), step, str_of(expected));
 }
 
 static void test_text(void **state)
@@ -141,12 +144,30 @@ static void test_head_too_long(void **state)
     custom_input_done(&c);
 }
 
+/* The limit is of what stands before the text, however much of the text comes with it. */
+static void test_long_text_at_once(void **state)
+{
+    (void)state;
+    struct buf json, expected;
+    buf_init(&json, 1u << 16);
+    buf_init(&expected, 1u << 16);
+    for (size_t i = 0; i < CUSTOM_INPUT_HEAD_MAX; i++)
+        buf_append_z(&expected, "\xc3\xa9");
+    buf_printf(&json, "{\"input\": \"%.*s\"}", STR_ARG(buf_str(&expected)));
+    static const size_t steps[] = {1u << 16, CUSTOM_INPUT_HEAD_MAX, 5};
+    for (size_t i = 0; i < PX_ARRAY_LEN(steps); i++)
+        gives_in_steps(buf_str(&json), steps[i], buf_str(&expected));
+    buf_done(&json);
+    buf_done(&expected);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),        cmocka_unit_test(test_escapes),
-        cmocka_unit_test(test_broken),      cmocka_unit_test(test_cut_off),
-        cmocka_unit_test(test_other_forms), cmocka_unit_test(test_head_too_long),
+        cmocka_unit_test(test_long_text_at_once), cmocka_unit_test(test_text),
+        cmocka_unit_test(test_escapes),           cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_cut_off),           cmocka_unit_test(test_other_forms),
+        cmocka_unit_test(test_head_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

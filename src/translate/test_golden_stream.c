@@ -15,6 +15,7 @@
 
 #include "base/utf8.h"
 #include "translate/golden.h"
+#include "translate/scarce.h"
 #include "translate/stream.h"
 #include "translate/translation.h"
 #include "json/json.h"
@@ -34,6 +35,9 @@ struct way {
     const char *line_end;
     unsigned pad_seed; /* 0 = no padding */
     unsigned cut_seed; /* 0 = in one piece, 1 = byte by byte */
+    long scarce_from;  /* the allocation that fails, from 1 on; 0 = none */
+    bool is_scarcity_lasting;
+    bool is_plain; /* without the copy of the blocks */
 };
 
 struct outcome {
@@ -42,6 +46,7 @@ struct outcome {
     struct api_error error;
     struct tr_usage usage;
     char finish[32], model[64];
+    bool was_scarce; /* an allocation has failed */
 };
 
 static unsigned next_random(unsigned *seed)
@@ -174,7 +179,7 @@ static void put_upstream(const struct golden_case *c, const struct way *way, str
 }
 
 /* Feeds a copy of each piece, exactly as large, so that a read behind its end is noticed. */
-static void feed(struct tr_stream *s, struct str bytes, struct buf *out)
+static void feed_copy(struct tr_stream *s, struct str bytes, struct buf *out)
 {
     char *copy = malloc(bytes.n + (bytes.n == 0));
     assert_non_null(copy);
@@ -184,14 +189,18 @@ static void feed(struct tr_stream *s, struct str bytes, struct buf *out)
     free(copy);
 }
 
-static void feed_cut(struct tr_stream *s, struct str bytes, unsigned seed, struct buf *out)
+static void feed_cut(struct tr_stream *s, struct str bytes, const struct way *way, struct buf *out)
 {
+    unsigned seed = way->cut_seed;
     size_t i = 0;
     while (i < bytes.n) {
         size_t n = seed == 0 ? bytes.n : seed == 1 ? 1 : 1 + next_random(&seed) % 97;
         if (n > bytes.n - i)
             n = bytes.n - i;
-        feed(s, (struct str){bytes.p + i, n}, out);
+        if (way->scarce_from)
+            tr_stream_feed(s, (struct str){bytes.p + i, n}, out);
+        else
+            feed_copy(s, (struct str){bytes.p + i, n}, out);
         i += n;
     }
 }
@@ -232,6 +241,18 @@ static unsigned forms_of(const struct golden_case *c)
     return forms;
 }
 
+static void note_outcome(const struct tr_stream *s, struct outcome *ret)
+{
+    ret->state = tr_stream_state(s);
+    if (ret->state == TR_FAILED)
+        ret->error = *tr_stream_error(s);
+    else
+        ret->error.status = 0;
+    ret->usage = *tr_stream_usage(s);
+    snprintf(ret->finish, sizeof(ret->finish), "%.*s", STR_ARG(tr_stream_finish_reason(s)));
+    snprintf(ret->model, sizeof(ret->model), "%.*s", STR_ARG(tr_stream_model(s)));
+}
+
 static void play(const struct golden_case *c, const struct way *way, struct outcome *ret)
 {
     struct arena arena;
@@ -241,7 +262,7 @@ static void play(const struct golden_case *c, const struct way *way, struct outc
         .include_usage = way->include_usage,
         .is_json_object = golden_says(c, "options", "json_object"),
         .is_structured = golden_says(c, "options", "structured"),
-        .carries_content = golden_says(c, "options", "carries"),
+        .carries_content = !way->is_plain && golden_says(c, "options", "carries"),
         .reasoning_forms = forms_of(c),
         .anthropic_usage = golden_says(c, "options", "anthropic_usage"),
         .created_unix_s = CREATED,
@@ -249,26 +270,26 @@ static void play(const struct golden_case *c, const struct way *way, struct outc
         .tool_names = names_of(c, &arena),
         .is_function_call = golden_says(c, "options", "function_call"),
     };
-    struct tr_stream *s = tr_stream_create(&params);
-    assert_non_null(s);
-    *ret = (struct outcome){0};
+    struct buf sse;
+    buf_init(&sse, OUT_BYTES_MAX);
+    put_upstream(c, way, &sse);
+    *ret = (struct outcome){.state = TR_FAILED, .error.status = 500};
     buf_init(&ret->out, OUT_BYTES_MAX);
-    if (golden_has(c, "json")) {
+    if (way->scarce_from)
+        scarce_begin(way->scarce_from - 1, way->is_scarcity_lasting);
+    struct tr_stream *s = tr_stream_create(&params);
+    if (s && golden_has(c, "json"))
         tr_stream_feed_message(s, golden_section(c, "json"), &ret->out);
-    } else {
-        struct buf sse;
-        buf_init(&sse, OUT_BYTES_MAX);
-        put_upstream(c, way, &sse);
-        feed_cut(s, buf_str(&sse), way->cut_seed, &ret->out);
-        buf_done(&sse);
-    }
-    ret->state = tr_stream_end(s, &ret->out);
-    assert_int_equal(ret->state, tr_stream_state(s));
-    if (ret->state == TR_FAILED)
-        ret->error = *tr_stream_error(s);
-    ret->usage = *tr_stream_usage(s);
-    snprintf(ret->finish, sizeof(ret->finish), "%.*s", STR_ARG(tr_stream_finish_reason(s)));
-    snprintf(ret->model, sizeof(ret->model), "%.*s", STR_ARG(tr_stream_model(s)));
+    else if (s)
+        feed_cut(s, buf_str(&sse), way, &ret->out);
+    if (s)
+        tr_stream_end(s, &ret->out);
+    ret->was_scarce = scarce_end() && way->scarce_from;
+    if (s)
+        note_outcome(s, ret);
+    else
+        assert_true(ret->was_scarce);
+    buf_done(&sse);
     tr_stream_destroy(s);
     arena_done(&arena);
 }
@@ -502,6 +523,51 @@ static void check_ways(const struct golden_case *c, struct way way, const struct
     }
 }
 
+/* The whole answer, or its beginning and an error that says so. Only the copy may be missing. */
+static void expect_scarce(const struct golden_case *c, const struct way *way,
+                          const struct outcome *o, const struct outcome *full,
+                          const struct outcome *plain)
+{
+    if (o->state == TR_DONE) {
+        if (!str_eq(buf_str(&o->out), buf_str(&plain->out)))
+            golden_equal(c, "without memory", buf_str(&o->out), buf_str(&full->out));
+        assert_memory_equal(&o->usage, &full->usage, sizeof(o->usage));
+        return;
+    }
+    struct str out = buf_str(&o->out), whole = buf_str(&full->out);
+    if (o->state != TR_FAILED || (o->error.status < 500 && full->state != TR_FAILED))
+        fail_msg("%.*s: state %d, status %d", STR_ARG(c->name), o->state, o->error.status);
+    assert_true(o->error.message[0] || o->error.status == 500);
+    size_t same = 0;
+    for (size_t i = 0; i < out.n && i < whole.n && out.p[i] == whole.p[i]; i++)
+        if (i > 0 && out.p[i] == '\n' && out.p[i - 1] == '\n')
+            same = i + 1;
+    struct str rest = {out.p + same, out.n - same};
+    bool is_error = way->is_stream && str_starts(rest, STR("data: {\"error\":{")) &&
+                    str_find(rest, STR("\n\n")) == (ptrdiff_t)rest.n - 2;
+    if (rest.n > 0 && !is_error)
+        fail_msg("%.*s: not the beginning: %.*s", STR_ARG(c->name), STR_ARG(rest));
+}
+
+static void check_scarce(const struct golden_case *c, struct way way, const struct outcome *full)
+{
+    struct outcome plain;
+    way.cut_seed = 2;
+    way.is_plain = true;
+    play(c, &way, &plain);
+    way.is_plain = false;
+    for (int is_lasting = 0; is_lasting < 2; is_lasting++) {
+        struct outcome o = {.was_scarce = true};
+        way.is_scarcity_lasting = is_lasting;
+        for (way.scarce_from = 1; o.was_scarce; way.scarce_from++) {
+            play(c, &way, &o);
+            expect_scarce(c, &way, &o, full, &plain);
+            buf_done(&o.out);
+        }
+    }
+    buf_done(&plain.out);
+}
+
 /* The content deltas of a transcript joined are what the completion says. */
 static void check_content(const struct golden_case *c, const struct outcome *chunks,
                           const struct outcome *whole)
@@ -566,6 +632,8 @@ static void run_case(const struct golden_case *c)
     check_equal_answers(c, &chunks, &whole);
     check_ways(c, stream_way, &chunks);
     check_ways(c, whole_way, &whole);
+    check_scarce(c, stream_way, &chunks);
+    check_scarce(c, whole_way, &whole);
     buf_done(&chunks.out);
     buf_done(&whole.out);
 }

@@ -20,6 +20,12 @@
 #define CALL_A                                                                                     \
     "{\"type\":\"tool_use\",\"id\":\"toolu_a\",\"name\":\"f\",\"input\":{\"x\":1.0,\"y\":[null]}}"
 #define CALL_B "{\"type\":\"tool_use\",\"id\":\"toolu_b\",\"name\":\"f\",\"input\":{}}"
+#define CODE                                                                                       \
+    "{\"type\":\"server_tool_use\",\"id\":\"srvtoolu_1\",\"name\":\"code_execution\",\"input\":{}" \
+    "}"
+#define CALL_OF_CODE                                                                               \
+    "{\"type\":\"tool_use\",\"id\":\"toolu_b\",\"name\":\"f\",\"input\":{},\"caller\":{\"type\":"  \
+    "\"code_execution_20250825\",\"tool_id\":\"srvtoolu_1\"}}"
 #define CUSTOM_C                                                                                   \
     "{\"type\":\"tool_use\",\"id\":\"toolu_c\",\"name\":\"c\",\"input\":{\"input\":\"q\"}}"
 #define SAYS "\"content\":\"Let me see. Yes.\","
@@ -112,7 +118,7 @@ static const struct call_case {
     bool is_strict;
     unsigned refuses;
 } call_cases[] = {
-    {"trap 48: all of it, where the client says the same", "[" THOUGHT "," TEXT "," CALL_A "]",
+    {"all of it, where the client says the same", "[" THOUGHT "," TEXT "," CALL_A "]",
      SAYS "\"tool_calls\":[" ASKS_A "]", THOUGHT "," TEXT "," CALL_A, "", false, 0},
     {"parts instead of a string", "[" THOUGHT "," TEXT "," CALL_A "]",
      "\"content\":[{\"type\":\"text\",\"text\":\" Let me\"},{\"type\":\"text\",\"text\":\"see. "
@@ -153,6 +159,9 @@ static const struct call_case {
      "\"content\":[" REDACTED "],\"tool_calls\":[" ASKS_B "]", REDACTED "," CALL_B, "", false, 0},
     {"calls as parts of the content", "[" THOUGHT "," TEXT "," CALL_B "]",
      "\"content\":[" TEXT "," CALL_B "]", THOUGHT "," TEXT "," CALL_B, "", false, 0},
+    {"a call of the model's code, which the client answers",
+     "[" THOUGHT "," CODE "," CALL_OF_CODE "]", "\"tool_calls\":[" ASKS_B "]",
+     THOUGHT "," CODE "," CALL_OF_CODE, "", false, 0},
     {"nothing was thought", "[]", "\"tool_calls\":[" ASKS_B "]", CALL_B, "", false, 0},
     {"nothing is remembered, and it is said", NULL, "\"tool_calls\":[" ASKS_B "]", CALL_B,
      "messages(thinking_not_remembered)", false, 0},

@@ -9,14 +9,17 @@
 
 #include <cmocka.h>
 #include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "translate/request.h"
+#include "translate/scarce.h"
 #include "json/json.h"
 
-#define ARENA_MAX (64u << 20)
+#define ARENA_MAX         (64u << 20)
+#define ARENA_STEPS_BYTES (16u << 10) /* an arena up to here fails at each of its pieces */
 
 struct run {
     yyjson_val *test;
@@ -147,10 +150,26 @@ static void compare(struct run *r, const char *what, yyjson_val *expected, struc
     buf_done(&text);
 }
 
+static void check_members(struct run *r, yyjson_val *has, yyjson_val *root)
+{
+    size_t i, max;
+    yyjson_val *key, *v;
+    if (!has) /* the loop would step from a null pointer */
+        return;
+    yyjson_obj_foreach(has, i, max, key, v)
+    {
+        struct buf got;
+        buf_init(&got, 16u << 20);
+        json_write_value(&got, json_get_n(root, json_str(key)));
+        compare(r, yyjson_get_str(key), v, buf_str(&got));
+        buf_done(&got);
+    }
+}
+
 /* "up": the whole body, byte for byte. "has" and "lacks": some members of it. */
 static void check_body(struct run *r, const struct tr_request *req)
 {
-    yyjson_val *whole = json_get(r->test, "up"), *has = json_get(r->test, "has");
+    yyjson_val *whole = json_get(r->test, "up");
     if (whole)
         compare(r, "up", whole, buf_str(&req->body));
     struct json_error err;
@@ -160,16 +179,9 @@ static void check_body(struct run *r, const struct tr_request *req)
         return;
     }
     yyjson_val *root = yyjson_doc_get_root(doc);
+    check_members(r, json_get(r->test, "has"), root);
     size_t i, max;
-    yyjson_val *key, *v;
-    yyjson_obj_foreach(has, i, max, key, v)
-    {
-        struct buf got;
-        buf_init(&got, 16u << 20);
-        json_write_value(&got, json_get_n(root, json_str(key)));
-        compare(r, yyjson_get_str(key), v, buf_str(&got));
-        buf_done(&got);
-    }
+    yyjson_val *v;
     yyjson_arr_foreach(json_get(r->test, "lacks"), i, max, v)
     {
         if (json_get_n(root, json_str(v)))
@@ -240,32 +252,88 @@ static void check_error(struct run *r, const struct api_error *err)
         complain(r, "message", STR("some"), STR("none"));
 }
 
+/* --- memory that runs out --------------------------------------------------------------------- */
+
+/* What a case gives to tr_request, and what it gets with memory enough. */
+struct call {
+    struct tr_policy policy;
+    struct tr_models *models;
+    struct buf in;
+    size_t arena_used;
+    bool is_fine;
+    struct tr_request req;
+    struct api_error err;
+};
+
+static bool is_same(const struct call *a, const struct call *b)
+{
+    if (!a->is_fine || !b->is_fine)
+        return a->is_fine == b->is_fine && strcmp(a->err.message, b->err.message) == 0;
+    return str_eq(buf_str(&a->req.body), buf_str(&b->req.body)) &&
+           str_eq(a->req.ignored, b->req.ignored) && str_eq(a->req.modified, b->req.modified) &&
+           str_eq(a->req.beta, b->req.beta) && str_eq(a->req.metadata, b->req.metadata) &&
+           a->req.input_estimate == b->req.input_estimate;
+}
+
+/* Nothing but the whole translation, or a refusal that says why: no part is lost on the way. */
+static bool run_scarce(struct run *r, const struct call *full, long n, bool is_lasting,
+                       size_t arena_max)
+{
+    struct call c = {.policy = full->policy};
+    struct arena arena;
+    arena_init(&arena, arena_max);
+    scarce_begin(n, is_lasting);
+    c.is_fine = tr_request(&arena, &c.policy, full->models, buf_str(&full->in), &c.req, &c.err);
+    bool has_failed = scarce_end();
+    if (!is_same(&c, full) && (c.is_fine || strcmp(c.err.code, "request_too_large") != 0)) {
+        char where[100];
+        snprintf(where, sizeof(where), "without memory (allocation %ld, arena of %zu)", n,
+                 arena_max);
+        complain(r, where, STR("the same, or 413"),
+                 c.is_fine ? buf_str(&c.req.body) : str_of(c.err.message));
+    }
+    if (c.is_fine)
+        buf_done(&c.req.body);
+    arena_done(&arena);
+    return has_failed;
+}
+
+static void check_without_memory(struct run *r, const struct call *full)
+{
+    for (int is_lasting = 0; is_lasting < 2; is_lasting++)
+        for (long n = 0; run_scarce(r, full, n, is_lasting, ARENA_MAX); n++)
+            ;
+    /* The arena gives out pieces of 16 bytes: each of them is once the one too many. */
+    size_t step = 16 * (1 + full->arena_used / ARENA_STEPS_BYTES);
+    for (size_t max = 0; max < full->arena_used; max += step)
+        run_scarce(r, full, LONG_MAX, false, max);
+}
+
 static void run_case(struct run *r)
 {
+    struct call c = {.policy = policy_of(json_get(r->test, "policy")),
+                     .models = models_of(json_get(r->test, "models"))};
     struct arena arena;
-    struct buf in;
     arena_init(&arena, ARENA_MAX);
-    buf_init(&in, 16u << 20);
-    struct tr_policy policy = policy_of(json_get(r->test, "policy"));
-    struct tr_models *models = models_of(json_get(r->test, "models"));
+    buf_init(&c.in, 16u << 20);
     yyjson_val *text = json_get(r->test, "in_text");
     if (text)
-        buf_append_str(&in, json_str(text));
+        buf_append_str(&c.in, json_str(text));
     else
-        json_write_value(&in, json_get(r->test, "in"));
-    struct tr_request req;
-    struct api_error err = {0};
-    if (tr_request(&arena, &policy, models, buf_str(&in), &req, &err)) {
-        if (json_get(r->test, "error"))
-            complain(r, "accepted", STR("an error"), buf_str(&req.body));
-        else
-            check_request(r, &req);
-        buf_done(&req.body);
-    } else {
-        check_error(r, &err);
-    }
-    tr_models_destroy(models);
-    buf_done(&in);
+        json_write_value(&c.in, json_get(r->test, "in"));
+    c.is_fine = tr_request(&arena, &c.policy, c.models, buf_str(&c.in), &c.req, &c.err);
+    c.arena_used = arena.used;
+    if (!c.is_fine)
+        check_error(r, &c.err);
+    else if (json_get(r->test, "error"))
+        complain(r, "accepted", STR("an error"), buf_str(&c.req.body));
+    else
+        check_request(r, &c.req);
+    check_without_memory(r, &c);
+    if (c.is_fine)
+        buf_done(&c.req.body);
+    tr_models_destroy(c.models);
+    buf_done(&c.in);
     arena_done(&arena);
 }
 

@@ -12,46 +12,11 @@
 #include <string.h>
 
 #include "translate/completion.h"
+#include "translate/scarce.h"
 #include "translate/stream.h"
 #include "json/json.h"
 
 #define OUT_BYTES_MAX (256u << 20)
-
-/* --- memory that runs out --------------------------------------------------------------------- */
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t n);
-
-static long allocations_left = -1; /* before one fails; negative: none does */
-
-static bool may_allocate(void)
-{
-    if (allocations_left < 0)
-        return true;
-    if (allocations_left == 0)
-        return false;
-    allocations_left--;
-    return true;
-}
-
-void *__wrap_malloc(size_t n)
-{
-    return may_allocate() ? __real_malloc(n) : NULL;
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return may_allocate() ? __real_calloc(n, size) : NULL;
-}
-
-void *__wrap_realloc(void *p, size_t n)
-{
-    return may_allocate() ? __real_realloc(p, n) : NULL;
-}
 
 /* --- events ------------------------------------------------------------------------------------
  */
@@ -355,9 +320,9 @@ static void test_every_allocation_may_fail(void **state)
         for (; end != TR_DONE && n < 1000; n++) {
             struct buf out;
             buf_init(&out, OUT_BYTES_MAX);
-            allocations_left = n;
+            scarce_begin(n, true);
             end = run_everything(params[i], &out);
-            allocations_left = -1;
+            scarce_end();
             bool has_done = str_ends(buf_str(&out), STR("data: [DONE]\n\n"));
             if (params[i]->is_stream)
                 assert_int_equal(has_done, end == TR_DONE);

@@ -199,6 +199,8 @@ static bool read_input_text(struct translation *t, struct given_call *g, struct 
     if (g->use.text.n == 0)
         return true;
     yyjson_doc *doc = json_parse(g->use.text, &err);
+    if (!doc && err.is_memory)
+        return refuse_memory(t);
     if (!doc) {
         g->use.text = text;
         return wrap_input(t, g, INPUT_INVALID);

@@ -17,6 +17,7 @@ static const char *const combinators[] = {"anyOf", "oneOf", "allOf"};
 /* The objects that a root is made of, itself the first. */
 struct branches {
     yyjson_val *root;
+    struct buf *out; /* where they are written; only looked at: NULL */
     yyjson_val *v[BRANCHES_MAX];
     size_t n, nodes, properties;
     bool is_too_big;
@@ -115,7 +116,7 @@ static yyjson_val *property(yyjson_val *properties, struct str name)
 }
 
 /* Key by key in their order: two that differ in it are both kept. */
-static bool is_same(yyjson_val *a, yyjson_val *b)
+static bool is_same(struct buf *out, yyjson_val *a, yyjson_val *b)
 {
     struct buf texts[2];
     buf_init(&texts[0], TR_BODY_MAX);
@@ -123,6 +124,7 @@ static bool is_same(yyjson_val *a, yyjson_val *b)
     json_write_value(&texts[0], a);
     json_write_value(&texts[1], b);
     bool is_equal = str_eq(buf_str(&texts[0]), buf_str(&texts[1]));
+    out->failed |= texts[0].failed || texts[1].failed;
     buf_done(&texts[0]);
     buf_done(&texts[1]);
     return is_equal;
@@ -133,15 +135,16 @@ static bool is_known(const struct branches *b, size_t from, struct str name, yyj
 {
     for (size_t i = 0; i < from; i++) {
         yyjson_val *v = property(b->v[i], name);
-        if (v && (!schema || is_same(v, schema)))
+        if (v && (!schema || is_same(b->out, v, schema)))
             return true;
     }
     return false;
 }
 
 /* A property that branches describe differently may be either. */
-static void write_property(const struct branches *b, size_t from, struct str name, struct buf *out)
+static void write_property(const struct branches *b, size_t from, struct str name)
 {
+    struct buf *out = b->out;
     size_t n = 0;
     for (size_t i = from; i < b->n; i++) {
         yyjson_val *v = property(b->v[i], name);
@@ -161,8 +164,9 @@ static void write_property(const struct branches *b, size_t from, struct str nam
 }
 
 /* Calls with each property once, in the order in which they first appear. */
-static void write_properties(const struct branches *b, bool is_required_list, struct buf *out)
+static void write_properties(const struct branches *b, bool is_required_list)
 {
+    struct buf *out = b->out;
     const char *between = "";
     for (size_t k = 0; k < b->n; k++) {
         size_t i, max;
@@ -179,7 +183,7 @@ static void write_properties(const struct branches *b, bool is_required_list, st
             if (is_required_list)
                 continue;
             buf_append_char(out, ':');
-            write_property(b, k, name, out);
+            write_property(b, k, name);
         }
     }
 }
@@ -220,14 +224,14 @@ static bool is_merged(struct str key)
 
 static void write_union(yyjson_val *schema, struct buf *out)
 {
-    struct branches b = {.root = schema};
+    struct branches b = {.root = schema, .out = out};
     collect(&b, schema, 0);
     buf_append_z(out, "{\"type\":\"object\",\"description\":");
     write_union_text(schema, out);
     buf_append_z(out, ",\"properties\":{");
-    write_properties(&b, false, out);
+    write_properties(&b, false);
     buf_append_z(out, "},\"required\":[");
-    write_properties(&b, true, out);
+    write_properties(&b, true);
     buf_append_char(out, ']');
     size_t i, max;
     yyjson_val *key, *v;

@@ -23,9 +23,10 @@ bool usage_write(const struct usage_report *report, struct buf *out);
 
 /* The upstream's own usage of an answer, as the JSON objects it sends. */
 struct raw_usage {
-    bool is_on;        /* nothing is kept otherwise */
-    struct buf before; /* of upstream messages that ended, summed */
-    struct buf now;    /* of the current one */
+    bool is_on;         /* nothing is kept otherwise */
+    struct buf before;  /* of upstream messages that ended, summed */
+    struct buf now;     /* of the current one */
+    bool has_no_memory; /* for all of it: the answer cannot be whole */
 };
 void raw_usage_init(struct raw_usage *r, bool is_on);
 void raw_usage_done(struct raw_usage *r);

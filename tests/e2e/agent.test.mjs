@@ -353,8 +353,11 @@ describe('what is remembered', () => {
 });
 
 describe('a client that edits what was said before', () => {
-  for (const [trap, model, sent] of [[52, 'claude-opus-5-5', 2], [51, 'claude-fable-5-2', 1]])
-    it(`trap ${trap}: ${model}: ${sent} request${sent > 1 ? 's, the second' : ''} with drop_block, and an answer`, () =>
+  for (const [name, model, sent] of [
+    ['trap 52: its blocks are refused, sent again with drop_block, and answered', 'claude-opus-5-5', 2],
+    ['trap 51: its blocks are sent with drop_block, and answered', 'claude-fable-5-2', 1],
+  ])
+    it(name, () =>
       withProxy({}, async (own) => {
         const client = connect(own);
         const messages = [{ role: 'system', content: 'It is Monday.' }, { role: 'user', content: 'Go. [[sim: think=text tool=get_time]]' }];

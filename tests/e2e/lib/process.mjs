@@ -154,7 +154,11 @@ export function startSim(flags = []) {
   return Server.start(['sim', '--port', '0', ...flags]);
 }
 
-/** The settings of a proxy in front of `upstream` (a Server or a URL), without rate limits. */
+/**
+ * The settings of a proxy in front of `upstream` (a Server or a URL), without rate limits. Without
+ * retries too: a test that provokes a failure wants to see it (retries.test.mjs has those that
+ * do not).
+ */
 export function proxySettings(upstream, env = {}) {
   return {
     ANTHROPIC_API_KEY: UPSTREAM_KEY,
@@ -164,6 +168,8 @@ export function proxySettings(upstream, env = {}) {
     PORT: '0',
     REQUESTS_PER_MINUTE: '0',
     TOKENS_PER_MINUTE: '0',
+    RETRIES: '0',
+    CIRCUIT_BREAKER: 'off',
     ...env,
   };
 }

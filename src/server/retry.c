@@ -1,0 +1,141 @@
+/*
+ * Whether, when and how a failed call is made again.
+ */
+#include "server/retry.h"
+
+#include "base/id.h"
+#include "base/log.h"
+#include "server/attempt.h"
+#include "server/relay.h"
+#include "server/worker.h"
+
+static bool is_passing(int status)
+{
+    return status == 408 || status == 409 || status == 429 || status >= 500;
+}
+
+static bool is_of_key(const struct setback *why)
+{
+    return why->status == 401 || why->status == 403 || why->status == 429;
+}
+
+/* What says that the model, not the upstream as a whole, has no room. */
+static bool is_overload(const struct setback *why)
+{
+    return why->status == 429 || why->status == 503 || why->status == 529;
+}
+
+/* Nothing of the answer has come or gone, and somebody still wants it. */
+static bool may_try(const struct leg *leg)
+{
+    const struct request *r = leg->request;
+    return r->end == END_NONE && r->connection && r->status == 0 && !leg->has_content &&
+           !leg->spare && leg->body.len == 0 && !atomic_load(&r->worker->shared->is_draining);
+}
+
+static void wait(struct leg *leg, int64_t delay_ms)
+{
+    struct request *r = leg->request;
+    leg_reset(leg);
+    buf_reset(&r->upstream_headers); /* those of the failure */
+    r->has_upstream_id = false;
+    r->retries++;
+    timer_start(&leg->retry_timer, delay_ms);
+}
+
+/* With a key that has not been tried and is well: at once, for nothing has to pass. */
+static bool with_another_key(struct leg *leg, const struct setback *why)
+{
+    struct shared *shared = leg->request->worker->shared;
+    const int64_t now_us = loop_now_us(leg->request->worker->loop);
+    if (why->is_final && is_of_key(why)) /* out of credit is not told by the status alone */
+        upstream_keys_saw(&shared->keys, leg->key, now_us, 403, 0);
+    if (!is_of_key(why) || !upstream_keys_has_another(&shared->keys, now_us, leg->tried_keys))
+        return false;
+    wait(leg, 0);
+    return true;
+}
+
+/* How long to pause; -1: longer than the client should wait. */
+static int64_t pause_ms(const struct leg *leg)
+{
+    const struct request *r = leg->request;
+    const struct config *config = r->worker->shared->config;
+    const int64_t waited_ms = (loop_now_us(r->worker->loop) - r->started_us) / 1000;
+    int64_t pause = retry_backoff_ms(leg->pauses + 1, id_chance());
+    if (leg->retry_after_ms > config->retry_after_max_s * 1000)
+        return -1;
+    if (pause < leg->retry_after_ms)
+        pause = leg->retry_after_ms + pause / 8; /* who was told the same comes back spread */
+    return waited_ms + pause > config->request_timeout_s * 1000 ? -1 : pause;
+}
+
+static bool after_a_pause(struct leg *leg, const struct setback *why)
+{
+    struct shared *shared = leg->request->worker->shared;
+    const bool may_pass = leg->says_retry != SAYS_NO && !why->is_final &&
+                          (is_passing(why->status) || leg->says_retry == SAYS_YES);
+    const int64_t pause = pause_ms(leg);
+    if (!may_pass || pause < 0 || leg->pauses >= (unsigned)shared->config->retries ||
+        !retry_budget_spend(&shared->retry_budget))
+        return false;
+    leg->pauses++;
+    leg->tried_keys = 0; /* each may be tried again by then */
+    wait(leg, pause);
+    return true;
+}
+
+bool retry_call(struct leg *leg, const struct setback *why)
+{
+    if (!may_try(leg))
+        return false;
+    return with_another_key(leg, why) || after_a_pause(leg, why) ||
+           (is_overload(why) && attempt_fall_back(leg->request));
+}
+
+bool retry_is_due(const struct leg *leg)
+{
+    return timer_is_running(&leg->retry_timer);
+}
+
+void retry_forget(struct leg *leg)
+{
+    timer_done(&leg->retry_timer);
+}
+
+/* The breaker ----------------------------------------------------------------------------- */
+
+bool retry_is_upstream_up(struct request *r)
+{
+    struct shared *shared = r->worker->shared;
+    if (!shared->config->circuit_breaker)
+        return true;
+    switch (breaker_ask(&shared->breaker, loop_now_us(r->worker->loop), &r->wait_ms)) {
+    case BREAKER_CLOSED:
+        return true;
+    case BREAKER_TRY:
+        r->is_breaker_try = true;
+        return true;
+    case BREAKER_OPEN:
+        break;
+    }
+    return false;
+}
+
+void retry_tell(struct request *r, bool failed)
+{
+    struct shared *shared = r->worker->shared;
+    const bool was_try = r->is_breaker_try;
+    r->is_breaker_try = false;
+    if (breaker_tell(&shared->breaker, loop_now_us(r->worker->loop), failed, was_try))
+        log_line(LOG_WARNING,
+                 failed ? "the upstream is down: requests are refused" : "the upstream is back",
+                 LOG_Z("upstream", shared->upstream.origin.authority));
+}
+
+void retry_forget_try(struct request *r)
+{
+    if (r->is_breaker_try)
+        breaker_forget(&r->worker->shared->breaker, loop_now_us(r->worker->loop));
+    r->is_breaker_try = false;
+}

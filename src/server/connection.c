@@ -557,9 +557,8 @@ void connection_accept(void *worker, int fd)
     set_state(c, has_tls ? CONN_HANDSHAKE : CONN_IDLE);
 }
 
-void connection_drain(struct connection *base, bool now)
+static void drain(struct client *c, bool now)
 {
-    struct client *c = client_of(base);
     if (c->h2)
         connection_h2_drain(c->h2, now);
     if (now && c->request)
@@ -570,6 +569,11 @@ void connection_drain(struct connection *base, bool now)
         close_when_flushed(c);
     else if (c->state == CONN_IDLE || c->state == CONN_HANDSHAKE)
         drop(c);
+}
+
+void connection_drain(struct connection *c, bool now)
+{
+    drain(client_of(c), now);
 }
 
 struct connection *connection_of_node(struct list *node)

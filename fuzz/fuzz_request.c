@@ -128,11 +128,12 @@ static bool is_clients_own(struct str message, struct str request)
                                          "container",
                                          "diagnostics",
                                          "_20" /* its own tools have dates */};
+    bool has_own_content = str_find(request, STR("px-anthropic-content-v1")) >= 0;
     bool has_own_schema = str_find(request, STR("output_config")) >= 0;
     if (has_own_schema && str_starts(message, STR("output_config.format.schema")))
         return true;
     return has_one_of(message, faults, PX_ARRAY_LEN(faults)) &&
-           has_one_of(message, places, PX_ARRAY_LEN(places));
+           (has_own_content || has_one_of(message, places, PX_ARRAY_LEN(places)));
 }
 
 /* A name that only the upstream could know is its own business. */

@@ -18,7 +18,7 @@
 #define BREAKER_FAILED_PERCENT 90
 /* For how long it is open at first; twice as long each time that a try fails. */
 #define BREAKER_OPEN_FIRST_US INT64_C(1000000)
-#define BREAKER_OPEN_MAX_US   INT64_C(30000000)
+#define BREAKER_OPEN_MAX_US   INT64_C(5000000)
 
 struct breaker {
     /* The span's number in the upper half, failed and all outcomes in 16 bits each. */

@@ -78,6 +78,21 @@ static void count_times(struct metrics_model *m, const struct metrics_request *r
                       (r->total_us - r->first_token_us) / (r->usage.output - 1));
 }
 
+/* "claude-haiku-4-5-20251001" */
+static bool has_date(struct str name)
+{
+    uint64_t date;
+    return name.n > 9 && name.p[name.n - 9] == '-' &&
+           str_to_u64((struct str){name.p + name.n - 8, 8}, &date);
+}
+
+/* Whether it may have a row. Clients can invent as many names as there are dates; one that answered
+ * is there. */
+static bool is_real(const struct metrics_request *r)
+{
+    return r->record->served_model.n > 0 || (r->is_known_model && !has_date(r->model));
+}
+
 void metrics_count(struct metrics *m, const struct metrics_request *r)
 {
     const struct request_record *record = r->record;
@@ -86,7 +101,7 @@ void metrics_count(struct metrics *m, const struct metrics_request *r)
         count_add(&m->elsewhere[r->route ? r->route->id : ROUTES].n[r->end][status], 1);
         return;
     }
-    struct metrics_model *model = metrics_model_of(m, r->model, r->is_real_model);
+    struct metrics_model *model = metrics_model_of(m, r->model, is_real(r));
     count_add(&model->outcomes.n[r->end][status], 1);
     count_tokens(model, &r->usage);
     count_times(model, r);

@@ -55,8 +55,8 @@ struct metrics_request {
     const struct request_record *record;
     const struct route *route; /* NULL: none */
     enum end_reason end;
-    struct str model;   /* that it was sent for; empty = it never came so far */
-    bool is_real_model; /* it is there: clients cannot invent such names without end */
+    struct str model;    /* that it was sent for; empty = it never came so far */
+    bool is_known_model; /* of the table or the upstream's list, with any date behind it */
     struct tr_usage usage;
     int64_t total_us, first_token_us; /* the latter -1 = there was none */
 };

@@ -52,8 +52,7 @@ static void count_request(const struct request *r, const struct request_record *
             .route = r->route,
             .end = r->end,
             .model = model,
-            .is_real_model = record->served_model.n > 0 ||
-                             model_known(models_current(r->worker), model) != MODEL_UNKNOWN,
+            .is_known_model = model_known(models_current(r->worker), model) != MODEL_UNKNOWN,
             .usage = *usage,
             .total_us = r->ended_us - r->started_us,
             .first_token_us = r->content_us == 0 ? -1 : r->content_us - r->started_us,

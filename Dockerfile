@@ -6,11 +6,13 @@ COPY scripts/install-deps scripts/install-deps
 RUN scripts/install-deps --build && rm -rf /var/lib/apt/lists/*
 COPY meson.build meson_options.txt ./
 COPY src src
-COPY deploy/image-root.sh deploy/image-root.sh
+COPY deploy/image-root.sh deploy/sbom deploy/
 RUN meson setup build -Dtests=false --prefix=/usr/local \
     && ninja -C build \
     && meson install -C build --no-rebuild --strip --destdir /image \
-    && deploy/image-root.sh /image usr/local/bin/claude-proxy
+    && deploy/image-root.sh /image usr/local/bin/claude-proxy \
+    && mkdir -p /image/usr/share/doc/claude-proxy \
+    && deploy/sbom /image/usr/local/bin/claude-proxy > /image/usr/share/doc/claude-proxy/sbom.cdx.json
 
 FROM scratch
 ARG VERSION=dev

@@ -6,7 +6,7 @@ FUZZ_SECONDS ?= 60
 SUITES ?=
 ASAN_OPTIONS_MESON := -Db_sanitize=address,undefined -Db_lundef=false
 
-.PHONY: help run build test asan fuzz coverage bench lint format docs install clean deps
+.PHONY: help run build test asan fuzz coverage bench lint format docs sbom install clean deps
 
 help:
 	@echo "make run       install what is needed, build, and serve on port 8000 (a demo without"
@@ -20,6 +20,7 @@ help:
 	@echo "make lint      format, warnings of gcc and clang, clang-tidy, shellcheck, house rules"
 	@echo "make format    lay out the C files with clang-format"
 	@echo "make docs      write .env.example and docs/configuration.md from the option table"
+	@echo "make sbom      build/sbom.cdx.json: the libraries of the program, as CycloneDX"
 	@echo "make install   install under /usr/local (DESTDIR is honoured)"
 	@echo "make clean     remove what was built"
 
@@ -62,6 +63,10 @@ format:
 
 docs: build
 	@ninja -C $(BUILD) docs
+
+sbom: build
+	@deploy/sbom $(BUILD)/claude-proxy > $(BUILD)/sbom.cdx.json
+	@echo "$(BUILD)/sbom.cdx.json"
 
 install: build
 	@meson install -C $(BUILD)

@@ -112,19 +112,28 @@ static bool has_one_of(struct str s, const char *const words[], size_t n)
 /* Whether the error is about the shape of what is passed on as the client wrote it. */
 static bool is_clients_own(struct str message, struct str request)
 {
-    static const char *const faults[] = {"Field required", "Extra inputs", "Input should",
-                                         "Input tag", "Invalid schema"};
-    static const char *const places[] = {
-        "found using 'type'", ".server_tool_use.", "_tool_result.",
-        ".document.",         ".image.",           ".search_result.",
-        "block_binding",      ".citations",        "context_management",
-        "mcp_servers",        "fallbacks",         "container",
-        "diagnostics"};
+    static const char *const faults[] = {"Field required", "Extra inputs",   "Input should",
+                                         "Input tag",      "Invalid schema", "Could not process"};
+    static const char *const places[] = {"found using 'type'",
+                                         ".server_tool_use.",
+                                         "_tool_result.",
+                                         ".document.",
+                                         ".image.",
+                                         ".search_result.",
+                                         "block_binding",
+                                         ".citations",
+                                         "context_management",
+                                         "mcp_servers",
+                                         "fallbacks",
+                                         "container",
+                                         "diagnostics",
+                                         "_20" /* its own tools have dates */};
+    bool has_own_content = str_find(request, STR("px-anthropic-content-v1")) >= 0;
     bool has_own_schema = str_find(request, STR("output_config")) >= 0;
     if (has_own_schema && str_starts(message, STR("output_config.format.schema")))
         return true;
     return has_one_of(message, faults, PX_ARRAY_LEN(faults)) &&
-           has_one_of(message, places, PX_ARRAY_LEN(places));
+           (has_own_content || has_one_of(message, places, PX_ARRAY_LEN(places)));
 }
 
 /* A name that only the upstream could know is its own business. */

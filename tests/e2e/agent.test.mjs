@@ -5,8 +5,8 @@ import { after, before, describe, it } from 'node:test';
 
 import OpenAI from 'openai';
 
-import { Recorder } from './lib/recorder.mjs';
-import { PROXY_KEY, sleep, startProxy, startSim, until } from './lib/process.mjs';
+import { PROXY_KEY, sleep, startProxy, until } from './lib/process.mjs';
+import { clearStage, setStage } from './lib/stage.mjs';
 
 const TURNS = 10;
 const LOST = 'messages(thinking_not_remembered)';
@@ -24,22 +24,14 @@ const tools = ['get_weather', 'get_time'].map((name) => ({
   function: { name, description: `Asks for ${name}.`, parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] } },
 }));
 
-let sim, recorder, proxy;
+let stage, recorder, proxy;
 
 before(async () => {
-  sim = await startSim();
-  recorder = await Recorder.start(sim.url);
+  stage = await setStage();
+  ({ recorder, proxy } = stage);
   recorder.keepsAnswers = true;
-  proxy = await startProxy(recorder);
 });
-after(async () => {
-  try {
-    await proxy?.stop();
-  } finally {
-    await recorder?.stop();
-    await sim?.stop();
-  }
-});
+after(() => clearStage(stage));
 
 const connect = ({ port }, apiKey = PROXY_KEY) => new OpenAI({ baseURL: `http://127.0.0.1:${port}/v1`, apiKey, maxRetries: 0 });
 

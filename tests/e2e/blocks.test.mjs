@@ -5,27 +5,19 @@ import { after, before, describe, it } from 'node:test';
 
 import OpenAI from 'openai';
 
-import { Recorder } from './lib/recorder.mjs';
-import { MODEL, PROXY_KEY, startProxy, startSim } from './lib/process.mjs';
+import { MODEL, PROXY_KEY } from './lib/process.mjs';
+import { clearStage, setStage } from './lib/stage.mjs';
 
 const weather = { type: 'function', function: { name: 'get_weather', parameters: { type: 'object', properties: { city: { type: 'string' } } } } };
 
-let sim, recorder, proxy, client;
+let stage, recorder, proxy, client;
 
 before(async () => {
-  sim = await startSim();
-  recorder = await Recorder.start(sim.url);
-  proxy = await startProxy(recorder);
+  stage = await setStage();
+  ({ recorder, proxy } = stage);
   client = new OpenAI({ baseURL: `http://127.0.0.1:${proxy.port}/v1`, apiKey: PROXY_KEY, maxRetries: 0 });
 });
-after(async () => {
-  try {
-    await proxy?.stop();
-  } finally {
-    await recorder?.stop();
-    await sim?.stop();
-  }
-});
+after(() => clearStage(stage));
 
 const ask = (content, more = {}) => client.chat.completions.create({ model: MODEL, messages: [{ role: 'user', content }], ...more });
 

@@ -16,24 +16,16 @@ import { createAgent, providerStrategy, toolStrategy } from 'langchain';
 import { z } from 'zod';
 
 import { PDF, PNG, argsOf, dataUrl, jsonOf } from './lib/content.mjs';
-import { Recorder } from './lib/recorder.mjs';
-import { MODEL, PROXY_KEY, startProxy, startSim, until } from './lib/process.mjs';
+import { MODEL, PROXY_KEY, until } from './lib/process.mjs';
+import { clearStage, setStage } from './lib/stage.mjs';
 
-let sim, recorder, proxy;
+let stage, recorder, proxy;
 
 before(async () => {
-  sim = await startSim();
-  recorder = await Recorder.start(sim.url);
-  proxy = await startProxy(recorder);
+  stage = await setStage();
+  ({ recorder, proxy } = stage);
 });
-after(async () => {
-  try {
-    await proxy?.stop();
-  } finally {
-    await recorder?.stop();
-    await sim?.stop();
-  }
-});
+after(() => clearStage(stage));
 
 const chat = (more = {}) =>
   new ChatOpenAI({ model: MODEL, apiKey: PROXY_KEY, maxRetries: 0, configuration: { baseURL: `http://127.0.0.1:${proxy.port}/v1` }, ...more });

@@ -18,25 +18,17 @@ import { Stream } from 'openai/streaming';
 import { z } from 'zod';
 
 import { PDF, PNG, argsOf, dataUrl, jsonOf } from './lib/content.mjs';
-import { Recorder } from './lib/recorder.mjs';
-import { MODEL, PROXY_KEY, startProxy, startSim, until } from './lib/process.mjs';
+import { MODEL, PROXY_KEY, until } from './lib/process.mjs';
+import { clearStage, setStage } from './lib/stage.mjs';
 
-let sim, recorder, proxy, client;
+let stage, recorder, proxy, client;
 
 before(async () => {
-  sim = await startSim();
-  recorder = await Recorder.start(sim.url);
-  proxy = await startProxy(recorder);
+  stage = await setStage();
+  ({ recorder, proxy } = stage);
   client = new OpenAI({ baseURL: `http://127.0.0.1:${proxy.port}/v1`, apiKey: PROXY_KEY, maxRetries: 0 });
 });
-after(async () => {
-  try {
-    await proxy?.stop();
-  } finally {
-    await recorder?.stop();
-    await sim?.stop();
-  }
-});
+after(() => clearStage(stage));
 
 const user = (content) => [{ role: 'user', content }];
 const MODES = [['whole', {}], ['streamed', { stream: true }]];

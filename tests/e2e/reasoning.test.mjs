@@ -4,28 +4,20 @@ import { after, before, describe, it } from 'node:test';
 
 import OpenAI from 'openai';
 
-import { Recorder } from './lib/recorder.mjs';
-import { PROXY_KEY, startProxy, startSim } from './lib/process.mjs';
+import { PROXY_KEY, startProxy } from './lib/process.mjs';
+import { clearStage, setStage } from './lib/stage.mjs';
 
 const MODELS = ['claude-fable-5-2', 'claude-opus-5-5', 'claude-sonnet-5-5', 'claude-sonnet-4-6', 'claude-haiku-4-5'];
 const tool = { type: 'function', function: { name: 'f', parameters: { type: 'object', properties: { a: { type: 'integer' } } } } };
 
-let sim, recorder, proxy, client;
+let stage, recorder, proxy, client;
 
 before(async () => {
-  sim = await startSim();
-  recorder = await Recorder.start(sim.url);
-  proxy = await startProxy(recorder);
+  stage = await setStage();
+  ({ recorder, proxy } = stage);
   client = new OpenAI({ baseURL: `http://127.0.0.1:${proxy.port}/v1`, apiKey: PROXY_KEY, maxRetries: 0 });
 });
-after(async () => {
-  try {
-    await proxy?.stop();
-  } finally {
-    await recorder?.stop();
-    await sim?.stop();
-  }
-});
+after(() => clearStage(stage));
 
 // What the upstream gets back of the assistant's turns.
 const turnsUp = () => recorder.last.body.messages.filter((m) => m.role === 'assistant').map((m) => m.content);

@@ -4,26 +4,19 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
 import { Connection, ask, chat, eventData, readStream, request, send } from './lib/http.mjs';
-import { PROXY_KEY, SAMPLING_MODEL, UPSTREAM_KEY, startProxy, startSim, until } from './lib/process.mjs';
+import { PROXY_KEY, SAMPLING_MODEL, UPSTREAM_KEY, startProxy, until } from './lib/process.mjs';
 import { Recorder } from './lib/recorder.mjs';
+import { clearStage, setStage } from './lib/stage.mjs';
 
 const THINKER = 'claude-sonnet-5-5';
 const OTHER_ACCOUNT = 'sk-ant-e2e-other-account';
 
-let sim, recorder, proxy;
+let stage, sim, recorder, proxy;
 before(async () => {
-  sim = await startSim();
-  recorder = await Recorder.start(sim.url);
-  proxy = await startProxy(recorder);
+  stage = await setStage();
+  ({ sim, recorder, proxy } = stage);
 });
-after(async () => {
-  try {
-    await proxy?.stop();
-  } finally {
-    await recorder?.stop();
-    await sim?.stop();
-  }
-});
+after(() => clearStage(stage));
 
 const post = (body, options) => send(proxy.port, chat(body, options));
 /** The answer, and what went upstream for it. */

@@ -13,8 +13,8 @@ import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
 
 import { PDF, PNG, argsOf, jsonOf } from './lib/content.mjs';
-import { Recorder } from './lib/recorder.mjs';
-import { MODEL, PROXY_KEY, startProxy, startSim, until } from './lib/process.mjs';
+import { MODEL, PROXY_KEY, until } from './lib/process.mjs';
+import { clearStage, setStage } from './lib/stage.mjs';
 
 const THINKING_MODEL = 'claude-opus-5-5';
 const VERSIONS = [
@@ -22,22 +22,14 @@ const VERSIONS = [
   ['ai 6', 'ai-v6', '@ai-sdk/openai-v3', '@ai-sdk/openai-compatible-v2'],
 ];
 
-let sim, recorder, proxy;
+let stage, recorder, proxy;
 
 before(async () => {
   globalThis.AI_SDK_LOG_WARNINGS = false;
-  sim = await startSim();
-  recorder = await Recorder.start(sim.url);
-  proxy = await startProxy(recorder);
+  stage = await setStage();
+  ({ recorder, proxy } = stage);
 });
-after(async () => {
-  try {
-    await proxy?.stop();
-  } finally {
-    await recorder?.stop();
-    await sim?.stop();
-  }
-});
+after(() => clearStage(stage));
 
 const blocksUp = (type) => recorder.last.body.messages.flatMap(({ content }) => (Array.isArray(content) ? content : [])).filter((block) => block.type === type);
 

@@ -52,6 +52,23 @@ class Run(unittest.TestCase):
                 self.assertEqual(self.picked(line, ANTHROPIC_API_KEY=''), 'demo --port 8080')
 
 
+class Sbom(unittest.TestCase):
+    def test_it_names_every_library_with_its_package(self):
+        program = os.path.join(ROOT, 'build', 'claude-proxy')
+        bill = json.loads(subprocess.run([os.path.join(ROOT, 'deploy', 'sbom'), program],
+                                         capture_output=True, text=True, check=True).stdout)
+        self.assertEqual((bill['bomFormat'], bill['specVersion']), ('CycloneDX', '1.5'))
+        named = {entry['name'].removeprefix('sha256:') for component in bill['components']
+                 for entry in component['properties'] if entry['name'].startswith('sha256:')}
+        linked = subprocess.run(['ldd', program], capture_output=True, text=True, check=True).stdout
+        self.assertEqual(named, set(re.findall(r'(/\S+) \(0x', linked)))
+        names = {component['name'] for component in bill['components']}
+        for library in ('libc6', 'libnghttp2', 'libseccomp2', 'libssl3'):
+            self.assertTrue(any(name.startswith(library) for name in names), library)
+        self.assertEqual(sorted(bill['dependencies'][0]['dependsOn']),
+                         sorted(component['bom-ref'] for component in bill['components']))
+
+
 class LockFile(unittest.TestCase):
     def test_it_names_no_registry(self):
         with open(os.path.join(ROOT, 'tests', 'package-lock.json')) as file:

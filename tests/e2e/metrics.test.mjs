@@ -209,6 +209,22 @@ describe('what is counted', () => {
     await down.stop();
   });
 
+  it('a key that is out of its limits stays aside though it may list the models', async () => {
+    const limited = { status: 429, headers: { 'retry-after': '60' }, body: '{"type":"error","error":{"type":"rate_limit_error","message":"no"}}' };
+    const upstream = await Recorder.start(({ url }) => url.startsWith('/v1/messages') ? limited : sim.url + url);
+    await withProxy({ MODELS_CACHE_SECONDS: '1', WORKERS: '1' }, async ({ port }) => {
+      const lists = () => upstream.calls.filter(({ url }) => url.startsWith('/v1/models')).length;
+      await until('the first list', () => lists() > 0);
+      assert.equal((await send(port, chat(ask('Hi')))).status, 429);
+      assert.equal((await scrape(port)).sum('claude_proxy_upstream_key_cooling'), 1);
+      const before = lists();
+      await until('another list', async () => (await send(port, request('GET', '/v1/models'))).status === 200 && lists() > before);
+      await new Promise((resolve) => setTimeout(resolve, 200)); // until it is read
+      assert.equal((await scrape(port)).sum('claude_proxy_upstream_key_cooling'), 1);
+    }, upstream);
+    await upstream.stop();
+  });
+
   it('an open stream is open until it ends, or its client leaves', async () => {
     await withProxy({}, async ({ port }) => {
       const connection = await Connection.open(port);

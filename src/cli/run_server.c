@@ -13,8 +13,22 @@
 
 #define SETTINGS_BYTES_MAX 65536
 
+/* One that cannot be understood is complained of where it is opened. */
+static bool are_metrics_guarded(const struct config *c)
+{
+    struct authority at;
+    return c->metrics_key[0] || !c->metrics_address[0] ||
+           !listener_address(str_of(c->metrics_address), &at) || listener_is_loopback(at.host);
+}
+
 bool run_server_is_guarded(const struct config *c)
 {
+    if (!are_metrics_guarded(c)) {
+        setup_complain("METRICS_KEY is not set, and METRICS_ADDRESS %s is no loopback address: "
+                       "anybody could read the metrics",
+                       c->metrics_address);
+        return false;
+    }
     if (c->proxy_api_key[0] || listener_is_loopback(c->host))
         return true;
     setup_complain("CLAUDE_PROXY_API_KEY is not set, and %s is no loopback address: anybody could "

@@ -316,6 +316,7 @@ static void describe_value(const struct config *c, const struct option *o, struc
         break;
     case OPTION_HOSTS:
     case OPTION_ADDRESS:
+    case OPTION_LISTEN:
     case OPTION_MODEL:
     case OPTION_PAIRS:
     case OPTION_MODELS:

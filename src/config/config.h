@@ -27,6 +27,8 @@ struct config {
     char *tls_cert;               /* TLS_CERT; "" = plain HTTP */
     char *tls_key;                /* TLS_KEY */
     char *tls_client_ca;          /* TLS_CLIENT_CA; "" = no client certificates */
+    char *metrics_key;            /* METRICS_KEY (secret) */
+    char *metrics_address;        /* METRICS_ADDRESS; "" = GET /metrics is on PORT, if at all */
     int64_t log_level;            /* LOG_LEVEL: enum log_level */
     int64_t log_format;           /* LOG_FORMAT: enum log_format */
     char *anthropic_base_url;     /* ANTHROPIC_BASE_URL */

@@ -56,6 +56,7 @@ bool option_is_text(const struct option *o)
     case OPTION_PROXY:
     case OPTION_HOSTS:
     case OPTION_ADDRESS:
+    case OPTION_LISTEN:
         return true;
     case OPTION_INTEGER:
     case OPTION_SECONDS:

@@ -25,6 +25,7 @@
     X(PROXY, char *, "the URL of a proxy, such as http://proxy.example:3128")                      \
     X(HOSTS, char *, "*, or a comma list of names, addresses and networks such as 10.0.0.0/8")     \
     X(ADDRESS, char *, "an IPv4 or IPv6 address")                                                  \
+    X(LISTEN, char *, "an address and a port, such as 127.0.0.1:9090")                             \
     X(INTEGER, int64_t, "a whole number")                                                          \
     X(SECONDS, int64_t, "a whole number of seconds")                                               \
     X(NUMBER, double, "a number")                                                                  \

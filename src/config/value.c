@@ -136,6 +136,20 @@ static bool is_address(struct str s)
     return s.n == 0 || inet_pton(AF_INET, z, bytes) == 1 || inet_pton(AF_INET6, z, bytes) == 1;
 }
 
+/* "127.0.0.1:9090", "[::1]:9090", "localhost:0" */
+static bool is_listen(struct str s)
+{
+    size_t colon = s.n;
+    uint64_t port;
+    while (colon > 0 && s.p[colon - 1] != ':')
+        colon--;
+    if (colon < 2 || !str_to_u64((struct str){s.p + colon, s.n - colon}, &port) || port > 65535)
+        return false;
+    const struct str at = {s.p, colon - 1}, host = without_brackets(at);
+    const bool is_v6 = memchr(host.p, ':', host.n) != NULL;
+    return is_host(host) && (host.n < at.n) == is_v6;
+}
+
 static enum option_result copy_text(bool is_fine, struct str text, union option_value *ret)
 {
     if (!is_fine)
@@ -243,6 +257,8 @@ enum option_result option_parse(const struct option *o, struct str text, union o
     case OPTION_ADDRESS:
         text = without_brackets(text);
         return copy_text(is_address(text), text, ret);
+    case OPTION_LISTEN:
+        return copy_text(text.n == 0 || is_listen(text), text, ret);
     case OPTION_INTEGER:
     case OPTION_SECONDS:
         return parse_integer(o, text, ret);

@@ -178,6 +178,13 @@ void listener_close(struct listener *s)
     loop_defer(s->loop, &s->free_job); /* it may be closed from inside on_accept */
 }
 
+bool listener_address(struct str text, struct authority *ret)
+{
+    if (str_ends(text, STR(":0"))) /* no port of a URL */
+        text.n -= 2;
+    return authority_parse(text, 0, ret) == AUTHORITY_OK;
+}
+
 static bool sockaddr_is_loopback(const struct sockaddr *sa)
 {
     if (sa->sa_family == AF_INET)

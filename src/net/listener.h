@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "net/authority.h"
 #include "net/loop.h"
 
 struct listener;
@@ -27,6 +28,8 @@ void listener_close(struct listener *s);
  * would join them unnoticed: ask once before the first is opened.
  */
 bool listener_port_is_free(const char *host, int port, char *why, size_t why_size);
+/* "127.0.0.1:9090", "[::1]:0": where to listen, in one text. */
+bool listener_address(struct str text, struct authority *ret);
 /* Whether every address that `host` stands for is loopback. False for names that do not resolve. */
 bool listener_is_loopback(const char *host);
 

@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "observe/count.h"
+
 static struct str name_of(const struct tally_count *c)
 {
     return (struct str){c->name, strnlen(c->name, sizeof(c->name))};
@@ -20,32 +22,25 @@ static const struct tally_count *find(const struct tally *t, const char *kind, s
     return NULL;
 }
 
-/* There is one writer: what is read is what is there. */
-static void raise(_Atomic uint64_t *count, uint64_t n)
-{
-    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + n,
-                          memory_order_relaxed);
-}
-
 void tally_add(struct tally *t, const char *kind, struct str name, uint64_t n)
 {
     if (name.n > TALLY_NAME_BYTES_MAX)
         name.n = TALLY_NAME_BYTES_MAX;
     const struct tally_count *known = find(t, kind, name);
     if (known) {
-        raise(&t->counts[known - t->counts].n, n);
+        count_add(&t->counts[known - t->counts].n, n);
         return;
     }
     const size_t at = atomic_load_explicit(&t->n_counts, memory_order_relaxed);
     if (at == TALLY_NAMES_MAX) {
-        raise(&t->n_other, n);
+        count_add(&t->n_other, n);
         return;
     }
     struct tally_count *count = &t->counts[at];
     count->kind = kind;
     if (name.n)
         memcpy(count->name, name.p, name.n);
-    raise(&count->n, n);
+    count_add(&count->n, n);
     atomic_store_explicit(&t->n_counts, at + 1, memory_order_release);
 }
 
@@ -55,7 +50,7 @@ void tally_sum(struct tally *to, const struct tally *from)
     for (size_t i = 0; i < n; i++)
         tally_add(to, from->counts[i].kind, name_of(&from->counts[i]),
                   atomic_load_explicit(&from->counts[i].n, memory_order_relaxed));
-    raise(&to->n_other, atomic_load_explicit(&from->n_other, memory_order_relaxed));
+    count_add(&to->n_other, atomic_load_explicit(&from->n_other, memory_order_relaxed));
 }
 
 uint64_t tally_of(const struct tally *t, const char *kind, struct str name)

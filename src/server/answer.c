@@ -4,6 +4,8 @@
 #include "server/answer.h"
 
 #include "base/clock.h"
+#include "observe/count.h"
+#include "observe/exposition.h"
 #include "server/connection.h"
 #include "server/cors.h"
 #include "server/relay.h"
@@ -91,11 +93,11 @@ static struct buf *begin(struct request *r, struct response_head *h)
 
 /* Whole answers --------------------------------------------------------------------------- */
 
-void answer_json(struct request *r, int status, struct str body)
+static void answer_whole(struct request *r, int status, const char *type, struct str body)
 {
     struct response_head h = {
         .status = status,
-        .content_type = "application/json",
+        .content_type = type,
         .framing = FRAME_SIZED,
         .content_length = body.n,
     };
@@ -114,6 +116,11 @@ void answer_json(struct request *r, int status, struct str body)
     connection_write(r->connection, buf_str(b));
     connection_write(r->connection, body);
     buf_done(&r->upstream_headers);
+}
+
+void answer_json(struct request *r, int status, struct str body)
+{
+    answer_whole(r, status, "application/json", body);
 }
 
 void answer_error(struct request *r, const struct api_error *error)
@@ -146,6 +153,8 @@ void answer_begin_stream(struct request *r, struct str first)
         .framing = r->is_chunked ? FRAME_CHUNKED : FRAME_UNTIL_CLOSE,
     };
     struct buf *b = begin(r, &h);
+    r->is_stream_open = true;
+    count_add(&r->worker->metrics.streams, 1);
     buf_append_z(b, "cache-control: no-cache\r\nx-accel-buffering: no\r\n");
     cors_write(r->worker->shared->cors_origins, r->head.origin, b);
     response_end(b);
@@ -157,6 +166,15 @@ void answer_begin_stream(struct request *r, struct str first)
 }
 
 /* STEP_ANSWER ----------------------------------------------------------------------------- */
+
+static enum go answer_metrics(struct request *r)
+{
+    struct buf *body = worker_out_buf(r->worker);
+    if (!metrics_write(r->worker->shared, loop_now_us(r->worker->loop), body))
+        return request_end(r, END_OUT_OF_MEMORY, NULL);
+    answer_whole(r, 200, EXPOSITION_CONTENT_TYPE, buf_str(body));
+    return request_end(r, END_DONE, NULL);
+}
 
 static enum go answer_health(struct request *r)
 {
@@ -211,6 +229,8 @@ enum go step_answer(struct request *r)
     switch (r->route->id) {
     case ROUTE_HEALTH:
         return answer_health(r);
+    case ROUTE_METRICS:
+        return answer_metrics(r);
     case ROUTE_MODELS:
     case ROUTE_MODEL:
         if (must_wait_for_models(r)) {
@@ -220,6 +240,7 @@ enum go step_answer(struct request *r)
         }
         return r->route->id == ROUTE_MODEL ? answer_model(r) : answer_models(r);
     case ROUTE_CHAT:
+    case ROUTES:
         break;
     }
     return GO_ON;

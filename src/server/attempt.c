@@ -3,6 +3,7 @@
  */
 #include "server/attempt.h"
 
+#include "observe/count.h"
 #include "server/relay.h"
 #include "server/retry.h"
 #include "server/upstream_headers.h"
@@ -156,6 +157,9 @@ static bool start(struct leg *leg, struct str body)
         return false;
     leg->call = upstream_start(leg->request->worker->upstream, request, &relay_callbacks, leg);
     leg->was_sent = leg->call != NULL;
+    if (leg->call && leg->request->sent_us == 0)
+        leg->request->sent_us = loop_now_us(leg->request->worker->loop);
+    count_add(&leg->request->worker->metrics.attempts, leg->was_sent);
     leg->has_data = false;
     return leg->call != NULL;
 }
@@ -324,6 +328,7 @@ bool attempt_again(struct request *r, const struct leg *leg)
     }
     tr_amend_add(&r->lessons, lesson);
     r->amendments++;
+    metrics_saw_retry(&r->worker->metrics, "amendment", leg->status, 0);
     send_instead(r, &again);
     return true;
 }
@@ -378,6 +383,8 @@ void attempt_has_content(struct leg *leg)
 {
     struct request *r = leg->request;
     leg->has_content = true;
+    if (r->content_us == 0)
+        r->content_us = loop_now_us(r->worker->loop);
     for (size_t i = 0; i < r->n_legs; i++)
         if (!r->legs[i].has_content)
             return;

@@ -535,12 +535,11 @@ static void discard(struct client *c)
     free(c);
 }
 
-void connection_accept(void *worker, int fd)
+static void accept_client(struct worker *w, int fd, bool is_for_metrics)
 {
     static const struct channel_callbacks callbacks = {on_open, on_data, on_drain, on_end};
-    struct worker *w = worker;
     struct certificate *certificate = &w->shared->certificate;
-    const bool has_tls = certificate_is_set(certificate);
+    const bool has_tls = certificate_is_set(certificate) && !is_for_metrics;
     const int64_t max = w->shared->config->max_connections;
     const int64_t n = atomic_fetch_add(&w->shared->n_connections, 1) + 1;
     struct client *c = n <= max + SURPLUS_MAX ? create(w) : NULL;
@@ -551,7 +550,8 @@ void connection_accept(void *worker, int fd)
         atomic_fetch_sub(&w->shared->n_connections, 1);
         return;
     }
-    c->is_surplus = n > max;
+    c->base.is_for_metrics = is_for_metrics;
+    c->is_surplus = n > max && !is_for_metrics; /* full is when they are wanted */
     list_append(&w->connections, &c->node);
     channel_open(&c->channel, w->loop, fd, tls, OUT_BYTES_MAX, &callbacks, c);
     set_state(c, has_tls ? CONN_HANDSHAKE : CONN_IDLE);
@@ -569,6 +569,16 @@ static void drain(struct client *c, bool now)
         close_when_flushed(c);
     else if (c->state == CONN_IDLE || c->state == CONN_HANDSHAKE)
         drop(c);
+}
+
+void connection_accept(void *worker, int fd)
+{
+    accept_client(worker, fd, false);
+}
+
+void connection_accept_metrics(void *worker, int fd)
+{
+    accept_client(worker, fd, true);
 }
 
 void connection_drain(struct connection *c, bool now)

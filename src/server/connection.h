@@ -18,12 +18,17 @@ struct worker;
 /* Takes an accepted socket. `worker` is a struct worker (a listener's argument). */
 void connection_accept(void *worker, int fd);
 
+/* The same for one that came by METRICS_ADDRESS: nothing but metrics and health, no TLS. */
+void connection_accept_metrics(void *worker, int fd);
+
 /* For a request, about the connection it came on. */
 void connection_write(struct connection *c, struct str bytes);
 /* Bytes the client has not taken yet. */
 size_t connection_waiting(const struct connection *c);
 /* "TLSv1.3"; empty over plain HTTP. */
 const char *connection_tls_version(const struct connection *c);
+/* Came by METRICS_ADDRESS. */
+bool connection_is_for_metrics(const struct connection *c);
 /* Whether another request may follow this one; asked when the answer's head is written. */
 bool connection_keeps_alive(const struct connection *c);
 

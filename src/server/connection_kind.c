@@ -3,6 +3,11 @@
  */
 #include "server/connection_kind.h"
 
+bool connection_is_for_metrics(const struct connection *c)
+{
+    return c->is_for_metrics;
+}
+
 void connection_write(struct connection *c, struct str bytes)
 {
     c->kind->write(c, bytes);

@@ -19,6 +19,7 @@ struct connection_kind {
 /* The first member of each of them. */
 struct connection {
     const struct connection_kind *kind;
+    bool is_for_metrics; /* came by METRICS_ADDRESS */
 };
 
 #endif

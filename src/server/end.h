@@ -9,6 +9,7 @@ enum end_reason {
 #define END(name, status, type, code, word, message) END_##name,
 #include "server/end_reasons.def"
 #undef END
+    END_REASONS
 };
 
 struct end_info {

@@ -30,7 +30,7 @@ void health_saw_failure(struct health *h, int64_t now_us, enum upstream_failure 
     saw_failure(h, now_us, -1 - (int)why);
 }
 
-static const char *failure_word(enum upstream_failure why)
+const char *health_failure_word(enum upstream_failure why)
 {
     switch (why) {
     case UPSTREAM_UNREACHABLE:
@@ -52,7 +52,7 @@ void health_failure_name(int failure, char *to, size_t size)
     if (failure >= 0)
         snprintf(to, size, "http_%d", failure);
     else
-        snprintf(to, size, "%s", failure_word((enum upstream_failure)(-1 - failure)));
+        snprintf(to, size, "%s", health_failure_word((enum upstream_failure)(-1 - failure)));
 }
 
 static void write_age(struct buf *out, const char *name, int64_t at_us, int64_t now_us)

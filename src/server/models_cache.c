@@ -117,12 +117,16 @@ static void fail_fetch(struct models_fetch *f, const char *why)
 
 static void on_head(void *arg, int status, const struct upstream_header *headers, size_t n)
 {
+    (void)headers;
+    (void)n;
     struct models_fetch *f = arg;
     struct shared *shared = f->worker->shared;
     const int64_t now_us = loop_now_us(f->worker->loop);
     f->status = status;
     health_saw_status(&shared->health, now_us, status);
-    upstream_keys_saw(&shared->keys, f->key, now_us, status, upstream_retry_after_ms(headers, n));
+    /* That a key may list models says nothing of its limits and its credit. */
+    if (status == 401)
+        upstream_keys_saw(&shared->keys, f->key, now_us, status, 0);
 }
 
 static void on_data(void *arg, const char *p, size_t n)

@@ -256,7 +256,8 @@ static void take_signs(struct leg *leg, int status, const struct upstream_header
     leg->says_retry = upstream_says_retry(headers, n);
     leg->retry_after_ms = upstream_retry_after_ms(headers, n);
     health_saw_status(&shared->health, now_us, status);
-    upstream_keys_saw(&shared->keys, leg->key, now_us, status, leg->retry_after_ms);
+    retry_saw_key(leg, status);
+    metrics_saw_answer(&r->worker->metrics, status, NULL);
     retry_tell(r, status >= 500);
 }
 
@@ -438,6 +439,7 @@ static void on_fail(void *arg, enum upstream_failure why, const char *detail)
     struct leg *leg = arg;
     struct request *r = leg->request;
     leg->call = NULL;
+    metrics_saw_answer(&r->worker->metrics, 0, health_failure_word(why));
     if (r->end == END_NONE && is_turn_paused(leg) && why != UPSTREAM_CLOSING) {
         attempt_continue(leg); /* nothing of the answer is missing */
     } else if (r->end == END_NONE && leg->is_to_repeat && why != UPSTREAM_CLOSING) {
@@ -512,6 +514,14 @@ struct str relay_model(const struct request *r)
     if (leg->stream && tr_stream_model(leg->stream).n)
         return tr_stream_model(leg->stream);
     return (struct str){0};
+}
+
+size_t relay_key(const struct request *r)
+{
+    EACH_LEG(r, leg)
+    if (leg->tried_keys != 0 && leg->key < UPSTREAM_KEYS_MAX)
+        return leg->key + 1;
+    return 0;
 }
 
 bool relay_has_finish(const struct request *r, struct str reason)

@@ -26,6 +26,8 @@ void relay_free(struct request *r);
 /* All calls together; the model that answered, empty when none did. */
 struct tr_usage relay_usage(const struct request *r);
 struct str relay_model(const struct request *r);
+/* The place of the key in ANTHROPIC_API_KEY that was last sent with, from 1; 0 = none was. */
+size_t relay_key(const struct request *r);
 /* Whether a choice ended so, as the client is told. */
 bool relay_has_finish(const struct request *r, struct str reason);
 /* What a whole answer lacks of what was wanted, for a header; false: nothing. */

@@ -13,16 +13,26 @@
 #include <stdlib.h>
 
 #include "base/id.h"
+#include "observe/count.h"
 #include "observe/record.h"
 #include "server/answer.h"
 #include "server/attempt.h"
 #include "server/auth.h"
 #include "server/connection.h"
-#include "server/losses.h"
 #include "server/relay.h"
 #include "server/worker.h"
 
 #define ARENA_BYTES_MAX (16u << 20)
+
+/* Metrics are where the settings have them; where they have an address of their own, little else.
+ */
+static bool is_served(const struct request *r, enum route_id id)
+{
+    const struct config *config = r->worker->shared->config;
+    if (connection_is_for_metrics(r->connection))
+        return id == ROUTE_METRICS || id == ROUTE_HEALTH;
+    return id != ROUTE_METRICS || (config->metrics_key[0] && !config->metrics_address[0]);
+}
 
 static enum go step_route(struct request *r);
 static enum go step_authenticate(struct request *r);
@@ -31,6 +41,24 @@ static enum go step_admit(struct request *r);
 static enum go step_reserve(struct request *r);
 static enum go step_relay(struct request *r);
 static enum go step_finish(struct request *r);
+static void count_request(const struct request *r, const struct request_record *record,
+                          const struct tr_usage *usage)
+{
+    const struct str model = r->has_translated ? r->translated.model : (struct str){0};
+    metrics_count(
+        &r->worker->metrics,
+        &(struct metrics_request){
+            .record = record,
+            .route = r->route,
+            .end = r->end,
+            .model = model,
+            .is_known_model = model_known(models_current(r->worker), model) != MODEL_UNKNOWN,
+            .usage = *usage,
+            .total_us = r->ended_us - r->started_us,
+            .first_token_us = r->content_us == 0 ? -1 : r->content_us - r->started_us,
+        });
+}
+
 static enum go step_record(struct request *r);
 
 static enum go (*const steps[])(struct request *r) = {
@@ -106,6 +134,7 @@ static void free_request(void *arg)
 {
     struct request *r = arg;
     struct worker *w = r->worker;
+    count_add(&w->metrics.in_flight, (uint64_t)-1);
     arena_done(&r->arena);
     buf_done(&r->body);
     buf_done(&r->upstream_headers);
@@ -128,6 +157,7 @@ static struct request *create(struct connection *c, struct worker *w)
     r->free_job = (struct loop_job){.run = free_request, .arg = r};
     r->started_us = loop_now_us(w->loop);
     id_random(r->id, sizeof(r->id), "req_");
+    count_add(&w->metrics.in_flight, 1);
     return r;
 }
 
@@ -184,6 +214,10 @@ static enum go step_route(struct request *r)
 {
     struct route_match match;
     enum route_result result = route_find(r->head.method, r->head.target, &match);
+    if (match.route && !is_served(r, match.route->id)) {
+        match.route = NULL;
+        result = ROUTE_UNKNOWN;
+    }
     r->route = match.route;
     r->path = match.path;
     r->model_name = match.name;
@@ -208,18 +242,24 @@ static enum go step_route(struct request *r)
 static enum go step_authenticate(struct request *r)
 {
     enum auth_result result = AUTH_OK;
+    const bool is_for_metrics = r->route->id == ROUTE_METRICS;
     if (r->route->needs_key)
-        result = auth_check(r->worker->shared->proxy_key, r->sent_head);
+        result = auth_check(is_for_metrics ? str_of(r->worker->shared->config->metrics_key)
+                                           : r->worker->shared->proxy_key,
+                            r->sent_head);
     if (r->worker->shared->memory && r->route->id == ROUTE_CHAT)
         r->tenant = thinking_memory_tenant(r->worker->shared->memory, auth_key(r->sent_head));
     r->sent_head = NULL; /* the parser forgets it soon */
     switch (result) {
     case AUTH_OK:
-        r->is_authenticated = r->route->needs_key;
+        r->is_authenticated = r->route->needs_key && !is_for_metrics;
         return GO_ON;
     case AUTH_NO_KEY:
         return request_end(r, END_NO_KEY, NULL);
     case AUTH_WRONG_KEY:
+        if (is_for_metrics)
+            return end_saying(r, END_WRONG_KEY,
+                              "Incorrect API key provided: metrics have one of their own.");
         return request_end(r, END_WRONG_KEY, NULL);
     case AUTH_TWO_KEYS:
         break;
@@ -316,6 +356,9 @@ static enum go step_finish(struct request *r)
         r->ended_us = loop_now_us(w->loop);
         admit_settle(&w->shared->admit, r->ended_us, &r->ticket, relay_used_tokens(r));
     }
+    if (r->is_stream_open)
+        count_add(&w->metrics.streams, (uint64_t)-1);
+    r->is_stream_open = false;
     list_remove(&r->node); /* it may have waited for the models, or for the upstream's end */
     relay_release(r);
     if (r->connection)
@@ -344,11 +387,14 @@ static enum go step_record(struct request *r)
         .tls_version = str_of(r->tls_version),
         .detail = str_of(r->detail),
         .is_completion = r->has_translated,
+        .sent_ms = ms_since(r, r->sent_us),
+        .content_ms = ms_since(r, r->content_us),
         .first_ms = ms_since(r, r->first_us),
         .total_ms = ms_since(r, r->ended_us),
     };
     if (r->has_translated) {
         record.asked_model = r->translated.asked_model;
+        record.sent_model = r->translated.model;
         record.is_stream = r->translated.is_stream;
         record.choices = r->translated.n_choices;
         record.recalled = r->translated.recalled;
@@ -360,6 +406,10 @@ static enum go step_record(struct request *r)
     const struct tr_usage usage = relay_usage(r);
     record.served_model = relay_model(r);
     record.input_tokens = usage.input + usage.cache_read + usage.cache_write;
+    record.cache_read_tokens = usage.cache_read;
+    record.cache_write_tokens = usage.cache_write;
+    record.reasoning_tokens = usage.thinking;
+    record.upstream_key = (int64_t)relay_key(r);
     record.output_tokens = usage.output;
     struct buf *refused = worker_out_buf(r->worker), *learned = worker_head_buf(r->worker);
     tr_amend_write(r->amend, refused);
@@ -367,10 +417,12 @@ static enum go step_record(struct request *r)
     record.refused = buf_str(refused);
     record.learned = buf_str(learned);
     record.attempts = r->attempts + r->retries;
+    record.retries = r->retries;
+    record.retry_wait_ms = r->retry_wait_ms;
     record.continuations = r->continuations;
     record.repeats = r->repeats;
     record_log(&record);
-    losses_count(&r->worker->losses, &record);
+    count_request(r, &record, &usage);
     relay_free(r);
     loop_defer(r->worker->loop, &r->free_job);
     return GO_ON;

@@ -86,6 +86,7 @@ struct request {
     unsigned amendments;     /* of them, because of a refusal that can be mended */
     unsigned retries;        /* calls that were made again as they were */
     unsigned continuations;  /* how often the upstream was asked to go on */
+    int64_t retry_wait_ms;   /* pauses in front of retries */
     size_t evicted;          /* answers that were forgotten to remember this one */
     unsigned repeats;        /* answers that were asked for again: not the JSON that was wanted */
     struct admit_ticket ticket;
@@ -105,9 +106,12 @@ struct request {
     /* Ours. */
     int status; /* as sent; 0 = no head yet */
     bool is_chunked, keeps_alive, is_answer_complete;
+    bool is_stream_open; /* counted as one */
     char id[64];
     char detail[96]; /* more about the end, for the log */
-    int64_t started_us, first_us, ended_us;
+    /* Of its head; sent to the upstream first; the first content from there; the first byte of the
+     * answer; its end. 0 = not yet. */
+    int64_t started_us, sent_us, content_us, first_us, ended_us;
 };
 
 /*

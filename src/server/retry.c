@@ -5,6 +5,7 @@
 
 #include "base/id.h"
 #include "base/log.h"
+#include "observe/count.h"
 #include "server/attempt.h"
 #include "server/relay.h"
 #include "server/worker.h"
@@ -25,6 +26,14 @@ static bool is_overload(const struct setback *why)
     return why->status == 429 || why->status == 503 || why->status == 529;
 }
 
+void retry_saw_key(struct leg *leg, int status)
+{
+    struct worker *w = leg->request->worker;
+    if (upstream_keys_saw(&w->shared->keys, leg->key, loop_now_us(w->loop), status,
+                          leg->retry_after_ms))
+        count_add(&w->metrics.cooldowns[leg->key], 1);
+}
+
 /* Nothing of the answer has come or gone, and somebody still wants it. */
 static bool may_try(const struct leg *leg)
 {
@@ -33,9 +42,11 @@ static bool may_try(const struct leg *leg)
            !leg->spare && leg->body.len == 0 && !atomic_load(&r->worker->shared->is_draining);
 }
 
-static void wait(struct leg *leg, int64_t delay_ms)
+static void wait(struct leg *leg, const char *how, const struct setback *why, int64_t delay_ms)
 {
     struct request *r = leg->request;
+    metrics_saw_retry(&r->worker->metrics, how, why->status, delay_ms);
+    r->retry_wait_ms += delay_ms;
     leg_reset(leg);
     buf_reset(&r->upstream_headers); /* those of the failure */
     r->has_upstream_id = false;
@@ -49,10 +60,10 @@ static bool with_another_key(struct leg *leg, const struct setback *why)
     struct shared *shared = leg->request->worker->shared;
     const int64_t now_us = loop_now_us(leg->request->worker->loop);
     if (why->is_final && is_of_key(why)) /* out of credit is not told by the status alone */
-        upstream_keys_saw(&shared->keys, leg->key, now_us, 403, 0);
+        retry_saw_key(leg, 403);
     if (!is_of_key(why) || !upstream_keys_has_another(&shared->keys, now_us, leg->tried_keys))
         return false;
-    wait(leg, 0);
+    wait(leg, "another_key", why, 0);
     return true;
 }
 
@@ -81,7 +92,7 @@ static bool after_a_pause(struct leg *leg, const struct setback *why)
         return false;
     leg->pauses++;
     leg->tried_keys = 0; /* each may be tried again by then */
-    wait(leg, pause);
+    wait(leg, "pause", why, pause);
     return true;
 }
 
@@ -89,8 +100,12 @@ bool retry_call(struct leg *leg, const struct setback *why)
 {
     if (!may_try(leg))
         return false;
-    return with_another_key(leg, why) || after_a_pause(leg, why) ||
-           (is_overload(why) && attempt_fall_back(leg->request));
+    if (with_another_key(leg, why) || after_a_pause(leg, why))
+        return true;
+    if (!is_overload(why) || !attempt_fall_back(leg->request))
+        return false;
+    metrics_saw_retry(&leg->request->worker->metrics, "fallback", why->status, 0);
+    return true;
 }
 
 bool retry_is_due(const struct leg *leg)
@@ -127,10 +142,12 @@ void retry_tell(struct request *r, bool failed)
     struct shared *shared = r->worker->shared;
     const bool was_try = r->is_breaker_try;
     r->is_breaker_try = false;
-    if (breaker_tell(&shared->breaker, loop_now_us(r->worker->loop), failed, was_try))
-        log_line(LOG_WARNING,
-                 failed ? "the upstream is down: requests are refused" : "the upstream is back",
-                 LOG_Z("upstream", shared->upstream.origin.authority));
+    if (!breaker_tell(&shared->breaker, loop_now_us(r->worker->loop), failed, was_try))
+        return;
+    count_add(&r->worker->metrics.breaker_opened, failed);
+    log_line(LOG_WARNING,
+             failed ? "the upstream is down: requests are refused" : "the upstream is back",
+             LOG_Z("upstream", shared->upstream.origin.authority));
 }
 
 void retry_forget_try(struct request *r)

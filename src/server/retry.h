@@ -27,6 +27,9 @@ bool retry_is_due(const struct leg *leg);
 /* The call is not made again: the request is over. Accepts a leg that never was sent. */
 void retry_forget(struct leg *leg);
 
+/* The upstream answered the key of `leg` with `status`. */
+void retry_saw_key(struct leg *leg, int status);
+
 /* The circuit breaker: false when the upstream is down; r->wait_ms then says for how long. */
 bool retry_is_upstream_up(struct request *r);
 /* How a call ended, for the breaker. */

@@ -10,6 +10,7 @@ static const struct route routes[] = {
     {ROUTE_MODELS, {"/v1/models", 10}, "GET", ALLOW_READ, true},
     {ROUTE_MODEL, {"/v1/models/", 11}, "GET", ALLOW_READ, true},
     {ROUTE_CHAT, {"/v1/chat/completions", 20}, "POST", "POST, OPTIONS", true},
+    {ROUTE_METRICS, {"/metrics", 8}, "GET", ALLOW_READ, true},
 };
 
 /* The path of a target: scheme and authority, query and fragment, one trailing slash cut off. */
@@ -60,6 +61,13 @@ enum route_result route_find(struct str method, struct str target, struct route_
         return str_eq(method, wanted) || is_head_of_get ? ROUTE_FOUND : ROUTE_WRONG_METHOD;
     }
     return ROUTE_UNKNOWN;
+}
+
+const char *route_word(size_t id)
+{
+    static const char *const words[ROUTES + 1] = {"health", "models",  "model",
+                                                  "chat",   "metrics", "none"};
+    return words[id];
 }
 
 static int hex_digit(char c)

@@ -9,7 +9,7 @@
 #include "base/arena.h"
 #include "base/str.h"
 
-enum route_id { ROUTE_HEALTH, ROUTE_MODELS, ROUTE_MODEL, ROUTE_CHAT };
+enum route_id { ROUTE_HEALTH, ROUTE_MODELS, ROUTE_MODEL, ROUTE_CHAT, ROUTE_METRICS, ROUTES };
 
 struct route {
     enum route_id id;
@@ -34,6 +34,8 @@ struct route_match {
 
 /* `target` as the request line has it: path and query, an absolute URL, or "*". */
 enum route_result route_find(struct str method, struct str target, struct route_match *ret);
+/* "chat" for ROUTE_CHAT; ROUTES stands for URLs that there are not: "none". */
+const char *route_word(size_t id);
 /* Resolves %XX. {NULL, 0} when it is malformed or would hold a control character. */
 struct str route_decode(struct arena *arena, struct str name);
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "server/losses.h"
 #include "server/policy.h"
@@ -95,6 +96,7 @@ static bool init_shared(struct server *s, const struct server_options *o, char *
 {
     struct shared *shared = &s->shared;
     shared->config = o->config;
+    shared->started_unix_ms = clock_unix_ms();
     shared->is_demo = o->is_demo;
     shared->proxy_key = str_of(o->config->proxy_api_key);
     shared->cors_origins = str_of(o->config->cors_origins);
@@ -210,7 +212,8 @@ static bool init_workers(struct server *s, char *why, size_t why_size)
             return false;
         s->port = listener_port(w->listener);
     }
-    return true;
+    return c->metrics_address[0] == '\0' ||
+           worker_listen_metrics(&s->shared.workers[0], why, why_size);
 }
 
 static bool start_workers(struct server *s, char *why, size_t why_size)
@@ -277,7 +280,7 @@ void server_destroy(struct server *s)
     }
     for (size_t i = 0; i < s->shared.n_workers; i++) {
         worker_join(&s->shared.workers[i]);
-        tally_sum(&s->losses, &s->shared.workers[i].losses);
+        tally_sum(&s->losses, &s->shared.workers[i].metrics.losses);
     }
     losses_log(&s->losses);
     for (size_t i = 0; i < s->shared.n_workers; i++)

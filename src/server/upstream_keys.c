@@ -105,16 +105,23 @@ static int64_t cool_for_us(int status, int64_t retry_after_ms)
                                                                 : retry_after_ms * 1000;
 }
 
-void upstream_keys_saw(struct upstream_keys *k, size_t i, int64_t now_us, int status,
+bool upstream_keys_is_cooling(const struct upstream_keys *k, size_t i, int64_t now_us)
+{
+    return cool_until(k, i) > now_us;
+}
+
+bool upstream_keys_saw(struct upstream_keys *k, size_t i, int64_t now_us, int status,
                        int64_t retry_after_ms)
 {
     if (i >= k->n)
-        return;
+        return false;
+    const bool was_cooling = upstream_keys_is_cooling(k, i, now_us);
     const int64_t cool_us = cool_for_us(status, retry_after_ms);
     if (cool_us > 0)
         atomic_store_explicit(&k->all[i].cool_until_us, now_us + cool_us, memory_order_relaxed);
-    else if (status < 400 && cool_until(k, i) > now_us) /* it works after all */
+    else if (status < 400 && was_cooling) /* it works after all */
         atomic_store_explicit(&k->all[i].cool_until_us, 0, memory_order_relaxed);
+    return cool_us > 0 && !was_cooling;
 }
 
 bool upstream_keys_has_another(const struct upstream_keys *k, int64_t now_us, uint64_t tried)

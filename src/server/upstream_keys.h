@@ -45,9 +45,11 @@ void upstream_keys_done(struct upstream_keys *k);
  */
 size_t upstream_keys_choose(const struct upstream_keys *k, int64_t now_us, uint64_t conversation,
                             uint64_t tried);
-/* The upstream answered this key with `status`; `retry_after_ms` is 0 when it did not say. */
-void upstream_keys_saw(struct upstream_keys *k, size_t i, int64_t now_us, int status,
+/* The upstream answered this key with `status`; `retry_after_ms` is 0 when it did not say. True
+ * when the key cools down for it and did not before. */
+bool upstream_keys_saw(struct upstream_keys *k, size_t i, int64_t now_us, int status,
                        int64_t retry_after_ms);
+bool upstream_keys_is_cooling(const struct upstream_keys *k, size_t i, int64_t now_us);
 /* Whether there is a key outside of `tried` that is not cooling down. */
 bool upstream_keys_has_another(const struct upstream_keys *k, int64_t now_us, uint64_t tried);
 

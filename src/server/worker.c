@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "server/connection.h"
 #include "server/request.h"
 #include "server/response.h"
@@ -36,7 +37,8 @@ void worker_may_stop(struct worker *w)
 static void drain(struct worker *w, bool now)
 {
     listener_close(w->listener);
-    w->listener = NULL;
+    listener_close(w->metrics_listener);
+    w->listener = w->metrics_listener = NULL;
     models_view_stop(w);
     request_models_arrived(w); /* what there is; they will not come any more */
     LIST_EACH(&w->tails, it, next)
@@ -124,6 +126,23 @@ bool worker_init(struct worker *w, struct shared *shared, int port, char *why, s
     return w->listener != NULL;
 }
 
+bool worker_listen_metrics(struct worker *w, char *why, size_t why_size)
+{
+    struct authority at;
+    if (!listener_address(str_of(w->shared->config->metrics_address), &at)) {
+        snprintf(why, why_size, "METRICS_ADDRESS is not an address and a port");
+        return false;
+    }
+    if (at.port != 0 && !listener_port_is_free(at.host, at.port, why, why_size))
+        return false;
+    w->metrics_listener =
+        listener_open(w->loop, at.host, at.port, connection_accept_metrics, w, why, why_size);
+    if (w->metrics_listener)
+        log_line(LOG_INFO, "metrics are served", LOG_Z("metrics_host", at.host),
+                 LOG_I("metrics_port", listener_port(w->metrics_listener)));
+    return w->metrics_listener != NULL;
+}
+
 static void *thread_main(void *arg)
 {
     struct worker *w = arg;
@@ -156,6 +175,7 @@ void worker_done(struct worker *w)
     if (!w->loop)
         return;
     listener_close(w->listener);
+    listener_close(w->metrics_listener);
     timer_done(&w->drain_timer);
     timer_done(&w->tail_timer);
     models_view_stop(w);

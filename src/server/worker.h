@@ -15,11 +15,11 @@
 #include "limits/retry.h"
 #include "net/listener.h"
 #include "net/loop.h"
-#include "observe/tally.h"
 #include "server/admit.h"
 #include "server/certificate.h"
 #include "server/health.h"
 #include "server/learned.h"
+#include "server/metrics.h"
 #include "server/models_cache.h"
 #include "server/server.h"
 #include "server/succession.h"
@@ -30,6 +30,7 @@
 
 struct shared {
     const struct config *config;
+    int64_t started_unix_ms;
     bool is_demo;
     struct tr_policy policy;
     struct str proxy_key;      /* empty: everybody may */
@@ -56,6 +57,7 @@ struct worker {
     struct shared *shared;
     struct loop *loop;
     struct listener *listener;
+    struct listener *metrics_listener; /* METRICS_ADDRESS; one worker has it, or none */
     struct upstream *upstream;
     pthread_t thread;
     bool has_thread;
@@ -63,7 +65,7 @@ struct worker {
     struct list tails;          /* requests that are answered but whose upstream call goes on */
     struct list models_waiters; /* requests that wait for the first list of models */
     struct models_view models;
-    struct tally losses;
+    struct metrics metrics;
     struct buf head, out; /* scratch for answers, used within one callback only */
     char date[32];
     int64_t date_unix_s;
@@ -75,6 +77,8 @@ struct worker {
 
 /* Opens its parts on `port` (0: the kernel picks). False with a reason in `why`. */
 bool worker_init(struct worker *w, struct shared *shared, int port, char *why, size_t why_size);
+/* The same for METRICS_ADDRESS, of one worker. */
+bool worker_listen_metrics(struct worker *w, char *why, size_t why_size);
 /* False when no thread can be had. */
 bool worker_start(struct worker *w);
 /* Waits for the thread's end. */

@@ -10,9 +10,9 @@
 #include <stdint.h>
 
 /*
- * Each request pays for this many thousandths of a retry: one retry for two requests. Three failures
- * in ten, as one sees them in a bad hour, want 0.39 of a retry each; more than half as much load
- * again an upstream in trouble shall never get.
+ * Each request pays for this many thousandths of a retry: one retry for two requests. Three
+ * failures in ten, as one sees them in a bad hour, want 0.39 of a retry each; more than half as
+ * much load again an upstream in trouble shall never get.
  */
 #define RETRY_SHARE_MILLI 500
 /* What may have been saved up, in retries: a lull, or the start, is worth this many. */

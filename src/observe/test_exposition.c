@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -49,9 +50,8 @@ static void labels_are_escaped(void **state)
     };
     for (size_t i = 0; i < PX_ARRAY_LEN(cases); i++) {
         struct buf out;
-        char expected[64] = "m{a=\"";
-        strncat(expected, cases[i].expected, 40);
-        strncat(expected, "\"} 1\n", 8);
+        char expected[64];
+        snprintf(expected, sizeof(expected), "m{a=\"%s\"} 1\n", cases[i].expected);
         buf_init(&out, 4096);
         const struct label labels[] = {{"a", str_of(cases[i].value)}, {NULL, {0}}};
         exposition_sample(&out, &metric, labels, 1);

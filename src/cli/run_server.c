@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/manager.h"
 #include "cli/setup.h"
 #include "net/listener.h"
 #include "server/server.h"
@@ -83,7 +84,16 @@ static void log_sandbox(const struct config *c, const struct sandbox *s)
 int run_server(const struct config *c, bool is_demo, const struct sandbox *sandbox)
 {
     char why[512] = "";
-    const struct server_options options = {.config = c, .is_demo = is_demo};
+    struct manager manager;
+    if (!manager_of_environment(&manager))
+        return CLI_USAGE;
+    const struct server_options options = {
+        .config = c,
+        .is_demo = is_demo,
+        .listen_fd = manager.listen_fd,
+        .notify_socket = manager.notify_socket,
+        .watchdog_us = manager.watchdog_us,
+    };
     struct server *server = server_start(&options, why, sizeof(why));
     if (!server) {
         setup_complain("%s", why);

@@ -24,6 +24,7 @@ struct config {
     int64_t max_tokens;           /* MAX_TOKENS; 0 = the model's maximum */
     char *host;                   /* HOST, --host */
     int64_t port;                 /* PORT, --port; 0 = the kernel picks */
+    bool take_over;               /* TAKE_OVER */
     char *tls_cert;               /* TLS_CERT; "" = plain HTTP */
     char *tls_key;                /* TLS_KEY */
     char *tls_client_ca;          /* TLS_CLIENT_CA; "" = no client certificates */

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 
 struct listener {
     int fd, port;
+    bool is_adopted;
     struct event event;
     struct timer rest;
     void (*on_accept)(void *arg, int fd);
@@ -137,21 +139,18 @@ static void free_listener(void *arg)
     free(arg);
 }
 
-struct listener *listener_open(struct loop *l, const char *host, int port,
-                               void (*on_accept)(void *arg, int fd), void *arg, char *why,
-                               size_t why_size)
+/* Takes `fd`. NULL without memory. */
+static struct listener *start(struct loop *l, int fd, void (*on_accept)(void *arg, int fd),
+                              void *arg, char *why, size_t why_size)
 {
     struct listener *s = calloc(1, sizeof(*s));
     if (!s) {
         snprintf(why, why_size, "out of memory");
+        close(fd);
         return NULL;
     }
-    s->fd = bind_host(host, port, true, why, why_size);
-    if (s->fd < 0) {
-        free(s);
-        return NULL;
-    }
-    s->port = port_of(s->fd);
+    s->fd = fd;
+    s->port = port_of(fd);
     s->on_accept = on_accept;
     s->arg = arg;
     s->loop = l;
@@ -162,9 +161,58 @@ struct listener *listener_open(struct loop *l, const char *host, int port,
     return s;
 }
 
+struct listener *listener_open(struct loop *l, const char *host, int port,
+                               void (*on_accept)(void *arg, int fd), void *arg, char *why,
+                               size_t why_size)
+{
+    const int fd = bind_host(host, port, true, why, why_size);
+    return fd < 0 ? NULL : start(l, fd, on_accept, arg, why, why_size);
+}
+
+static bool is_listening(int fd)
+{
+    int listens = 0;
+    socklen_t n = sizeof(listens);
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) == 0 && listens;
+}
+
+struct listener *listener_adopt(struct loop *l, int fd, void (*on_accept)(void *arg, int fd),
+                                void *arg, char *why, size_t why_size)
+{
+    if (!is_listening(fd) || port_of(fd) == 0) {
+        snprintf(why, why_size, "descriptor %d is no listening TCP socket", fd);
+        return NULL;
+    }
+    const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (copy < 0 || fcntl(copy, F_SETFL, fcntl(copy, F_GETFL) | O_NONBLOCK) != 0) {
+        snprintf(why, why_size, "cannot use descriptor %d: %s", fd, strerrordesc_np(errno));
+        if (copy >= 0)
+            close(copy);
+        return NULL;
+    }
+    struct listener *s = start(l, copy, on_accept, arg, why, why_size);
+    if (s)
+        s->is_adopted = true;
+    return s;
+}
+
 int listener_port(const struct listener *s)
 {
     return s->port;
+}
+
+void listener_drain(struct listener *s)
+{
+    for (int i = 0; s && !s->is_adopted && i < LISTEN_BACKLOG; i++) {
+        const int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || is_out_of_descriptors(errno)))
+            break;
+        if (fd < 0)
+            continue;
+        socket_tune(fd);
+        s->on_accept(s->arg, fd);
+    }
+    listener_close(s);
 }
 
 void listener_close(struct listener *s)

@@ -20,7 +20,15 @@ struct listener;
 struct listener *listener_open(struct loop *l, const char *host, int port,
                                void (*on_accept)(void *arg, int fd), void *arg, char *why,
                                size_t why_size);
+/* The same on a listening socket that is there already, of which a copy is used. */
+struct listener *listener_adopt(struct loop *l, int fd, void (*on_accept)(void *arg, int fd),
+                                void *arg, char *why, size_t why_size);
 int listener_port(const struct listener *s);
+/*
+ * Takes what waits to be accepted, then closes: the kernel would reset it. What waits at an adopted
+ * socket is left to the other holders of it. Accepts NULL.
+ */
+void listener_drain(struct listener *s);
 /* Stops accepting and closes. Accepts NULL. */
 void listener_close(struct listener *s);
 /*

@@ -39,6 +39,8 @@
 #define WRITE_CHECK_MS 2000
 /* A body may not be slower than this once its time for silence has passed. */
 #define BODY_BYTES_PER_S_MIN 128
+/* A draining server hears an idle connection for so long: a request may be on its way. */
+#define DRAIN_IDLE_MS 500
 /* Connections above the maximum that are still told so. */
 #define SURPLUS_MAX 64
 
@@ -97,7 +99,9 @@ static void set_state(struct client *c, enum connection_state state)
         timer_start(&c->timer, config_of(c)->head_timeout_s * 1000);
         break;
     case CONN_IDLE:
-        timer_start(&c->timer, config_of(c)->idle_timeout_s * 1000);
+        timer_start(&c->timer, atomic_load(&c->worker->shared->is_draining)
+                                   ? DRAIN_IDLE_MS
+                                   : config_of(c)->idle_timeout_s * 1000);
         break;
     case CONN_HEAD:
         timer_start(&c->timer, config_of(c)->head_timeout_s * 1000);
@@ -273,10 +277,6 @@ static void next_request(void *arg)
     struct client *c = arg;
     if (c->state != CONN_ANSWERING || c->request)
         return;
-    if (atomic_load(&c->worker->shared->is_draining)) {
-        close_when_flushed(c);
-        return;
-    }
     if (channel_waiting(&c->channel) > ANSWERS_WAITING_MAX) {
         if (!timer_is_running(&c->timer))
             watch_progress(c);
@@ -413,6 +413,18 @@ static void begin_http2(struct client *c)
         drop(c);
 }
 
+static void drain(struct client *c, bool now)
+{
+    if (c->h2)
+        connection_h2_drain(c->h2, now);
+    if (now && c->request)
+        request_end_from_outside(c->request, END_SHUTDOWN, NULL);
+    if (now)
+        drop(c);
+    else if (c->state == CONN_IDLE || c->state == CONN_HANDSHAKE)
+        timer_start(&c->timer, DRAIN_IDLE_MS);
+}
+
 static void on_open(void *arg)
 {
     struct client *c = arg;
@@ -422,6 +434,8 @@ static void on_open(void *arg)
         begin_http2(c);
     else
         set_state(c, CONN_IDLE);
+    if (atomic_load(&c->worker->shared->is_draining))
+        drain(c, false);
 }
 
 /* Said to a client that speaks HTTP to a port for HTTPS, outside of TLS: it would understand
@@ -555,20 +569,8 @@ static void accept_client(struct worker *w, int fd, bool is_for_metrics)
     list_append(&w->connections, &c->node);
     channel_open(&c->channel, w->loop, fd, tls, OUT_BYTES_MAX, &callbacks, c);
     set_state(c, has_tls ? CONN_HANDSHAKE : CONN_IDLE);
-}
-
-static void drain(struct client *c, bool now)
-{
-    if (c->h2)
-        connection_h2_drain(c->h2, now);
-    if (now && c->request)
-        request_end_from_outside(c->request, END_SHUTDOWN, NULL);
-    if (now)
-        drop(c);
-    else if (c->state == CONN_IDLE && channel_waiting(&c->channel) > 0)
-        close_when_flushed(c);
-    else if (c->state == CONN_IDLE || c->state == CONN_HANDSHAKE)
-        drop(c);
+    if (atomic_load(&w->shared->is_draining))
+        timer_start(&c->timer, DRAIN_IDLE_MS);
 }
 
 void connection_accept(void *worker, int fd)

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "server/losses.h"
+#include "server/notify.h"
 #include "server/policy.h"
 #include "server/upstream_config.h"
 #include "server/worker.h"
@@ -28,7 +29,9 @@ struct server {
     struct shared shared;
     struct loop *loop; /* the main thread's: signals only */
     struct loop_signal on_term, on_int, on_hup;
-    struct timer sweep_timer;
+    struct timer sweep_timer, watchdog_timer;
+    struct notify notify;
+    int64_t watchdog_us;
     struct loop_job *stopped_jobs; /* one for each worker */
     size_t n_running;
     struct tally losses; /* of all workers, at the end */
@@ -98,6 +101,7 @@ static bool init_shared(struct server *s, const struct server_options *o, char *
     shared->config = o->config;
     shared->started_unix_ms = clock_unix_ms();
     shared->is_demo = o->is_demo;
+    shared->listen_fd = o->listen_fd;
     shared->proxy_key = str_of(o->config->proxy_api_key);
     shared->cors_origins = str_of(o->config->cors_origins);
     shared->policy = policy_of_config(o->config);
@@ -106,6 +110,19 @@ static bool init_shared(struct server *s, const struct server_options *o, char *
     return certificate_init(&shared->certificate, o->config, why, why_size) &&
            init_keys(shared, why, why_size) && init_upstream(shared, why, why_size) &&
            init_memory(s, why, why_size);
+}
+
+/* A sign of life for the service manager: none while a worker's loop hangs, so that the manager
+ * ends a process that serves only some of its connections. A draining one ends by itself. */
+static void watch(void *arg)
+{
+    struct server *s = arg;
+    bool are_all_alive = true;
+    for (size_t i = 0; s->n_signals == 0 && i < s->shared.n_workers; i++)
+        are_all_alive = worker_beats(&s->shared.workers[i]) && are_all_alive;
+    if (are_all_alive)
+        notify_alive(&s->notify);
+    timer_start(&s->watchdog_timer, s->watchdog_us / 2000);
 }
 
 /* Stopping -------------------------------------------------------------------------------- */
@@ -143,6 +160,7 @@ static void on_signal(void *arg, int number)
     log_line(LOG_INFO, s->n_signals == 0 ? "draining" : "ending now",
              LOG_Z("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
              LOG_I("connections", atomic_load(&s->shared.n_connections)));
+    notify_stopping(&s->notify);
     drain_or_end(s);
 }
 
@@ -167,6 +185,7 @@ static void on_reload(void *arg, int number)
     struct server *s = arg;
     char why[512];
     size_t n_failed = 0;
+    notify_reloading(&s->notify, clock_mono_us());
     for (size_t i = 0; i < PX_ARRAY_LEN(reloads); i++) {
         if (reloads[i].reload(s, why, sizeof(why)))
             continue;
@@ -176,6 +195,7 @@ static void on_reload(void *arg, int number)
     }
     if (n_failed == 0)
         log_line(LOG_INFO, "reloaded", LOG_Z("signal", "SIGHUP"));
+    notify_ready(&s->notify, s->port);
 }
 
 /* Starting -------------------------------------------------------------------------------- */
@@ -194,7 +214,8 @@ static bool init_workers(struct server *s, char *why, size_t why_size)
     const struct config *c = s->shared.config;
     const size_t n = worker_count(c);
     s->port = (int)c->port;
-    if (s->port != 0 && !listener_port_is_free(c->host, s->port, why, why_size))
+    if (s->port != 0 && s->shared.listen_fd < 0 && !c->take_over &&
+        !listener_port_is_free(c->host, s->port, why, why_size))
         return false;
     s->shared.workers = calloc(n, sizeof(*s->shared.workers));
     s->stopped_jobs = calloc(n, sizeof(*s->stopped_jobs));
@@ -228,6 +249,12 @@ static bool start_workers(struct server *s, char *why, size_t why_size)
     return true;
 }
 
+static void init_timers(struct server *s)
+{
+    timer_init(&s->sweep_timer, s->loop, sweep, s);
+    timer_init(&s->watchdog_timer, s->loop, watch, s);
+}
+
 struct server *server_start(const struct server_options *o, char *why, size_t why_size)
 {
     struct server *s = calloc(1, sizeof(*s));
@@ -236,9 +263,11 @@ struct server *server_start(const struct server_options *o, char *why, size_t wh
         return NULL;
     }
     learned_init(&s->shared.learned);
+    notify_init(&s->notify, o->notify_socket);
+    s->watchdog_us = o->watchdog_us;
     s->loop = loop_create();
     if (s->loop)
-        timer_init(&s->sweep_timer, s->loop, sweep, s);
+        init_timers(s);
     else
         snprintf(why, why_size, "cannot make an event loop");
     if (!s->loop || !init_shared(s, o, why, why_size) || !init_workers(s, why, why_size)) {
@@ -260,6 +289,9 @@ struct server *server_start(const struct server_options *o, char *why, size_t wh
     if (proxy->host[0])
         log_line(LOG_INFO, "the upstream is reached by way of a proxy", LOG_Z("host", proxy->host),
                  LOG_I("port", proxy->port));
+    notify_ready(&s->notify, s->port);
+    if (s->watchdog_us > 0)
+        watch(s);
     return s;
 }
 
@@ -294,6 +326,8 @@ void server_destroy(struct server *s)
         loop_signal_remove(&s->on_hup);
     }
     timer_done(&s->sweep_timer);
+    timer_done(&s->watchdog_timer);
+    notify_done(&s->notify);
     loop_destroy(s->loop);
     thinking_memory_destroy(s->shared.memory);
     learned_done(&s->shared.learned);

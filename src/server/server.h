@@ -14,6 +14,9 @@ struct server;
 struct server_options {
     const struct config *config; /* borrowed for the server's life */
     bool is_demo;                /* answers carry x-claude-proxy-demo: 1 */
+    int listen_fd;             /* borrowed, a listening socket; -1 = host and port of the config */
+    const char *notify_socket; /* of the service manager; NULL = none */
+    int64_t watchdog_us;       /* the manager wants a sign of life this often; 0 = none */
 };
 
 /* Binds, starts the workers. NULL with one line in `why` (port in use, bad URL, no CA...). */

@@ -36,9 +36,10 @@ void worker_may_stop(struct worker *w)
 
 static void drain(struct worker *w, bool now)
 {
-    listener_close(w->listener);
+    struct listener *listener = w->listener;
     listener_close(w->metrics_listener);
     w->listener = w->metrics_listener = NULL;
+    listener_drain(listener);
     models_view_stop(w);
     request_models_arrived(w); /* what there is; they will not come any more */
     LIST_EACH(&w->tails, it, next)
@@ -96,6 +97,22 @@ static void drop_old_tails(void *arg)
     }
 }
 
+/* Signs of life --------------------------------------------------------------------------- */
+
+static void run_beat(void *arg)
+{
+    struct worker *w = arg;
+    atomic_store(&w->has_beaten, true);
+}
+
+bool worker_beats(struct worker *w)
+{
+    if (!atomic_exchange(&w->has_beaten, false))
+        return false;
+    loop_post(w->loop, &w->beat_job);
+    return true;
+}
+
 /* Life ------------------------------------------------------------------------------------ */
 
 bool worker_init(struct worker *w, struct shared *shared, int port, char *why, size_t why_size)
@@ -108,6 +125,8 @@ bool worker_init(struct worker *w, struct shared *shared, int port, char *why, s
     buf_init(&w->out, OUT_BYTES_MAX);
     w->drain_job = (struct loop_job){.run = run_drain, .arg = w};
     w->end_now_job = (struct loop_job){.run = run_end_now, .arg = w};
+    w->beat_job = (struct loop_job){.run = run_beat, .arg = w};
+    atomic_init(&w->has_beaten, true);
     models_view_init(w);
     w->loop = loop_create();
     if (!w->loop) {
@@ -121,8 +140,10 @@ bool worker_init(struct worker *w, struct shared *shared, int port, char *why, s
         snprintf(why, why_size, "out of memory");
         return false;
     }
-    w->listener =
-        listener_open(w->loop, shared->config->host, port, connection_accept, w, why, why_size);
+    w->listener = shared->listen_fd >= 0 ? listener_adopt(w->loop, shared->listen_fd,
+                                                          connection_accept, w, why, why_size)
+                                         : listener_open(w->loop, shared->config->host, port,
+                                                         connection_accept, w, why, why_size);
     return w->listener != NULL;
 }
 

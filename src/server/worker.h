@@ -32,6 +32,7 @@ struct shared {
     const struct config *config;
     int64_t started_unix_ms;
     bool is_demo;
+    int listen_fd; /* a socket that was handed over; -1: each worker opens its own */
     struct tr_policy policy;
     struct str proxy_key;      /* empty: everybody may */
     struct str cors_origins;   /* empty: off */
@@ -69,7 +70,8 @@ struct worker {
     struct buf head, out; /* scratch for answers, used within one callback only */
     char date[32];
     int64_t date_unix_s;
-    struct loop_job drain_job, end_now_job;
+    struct loop_job drain_job, end_now_job, beat_job;
+    _Atomic bool has_beaten; /* beat_job ran since it was posted last */
     struct timer drain_timer, tail_timer;
     void (*on_stopped)(void *arg); /* called on the worker's thread when it has drained */
     void *on_stopped_arg;
@@ -90,6 +92,9 @@ void worker_done(struct worker *w);
  * end everything now. */
 void worker_drain(struct worker *w);
 void worker_end_now(struct worker *w);
+
+/* From the main thread: whether its loop turned since it was asked last. */
+bool worker_beats(struct worker *w);
 
 /* For connections and requests: one of them is gone. Ends a draining worker with the last. */
 void worker_may_stop(struct worker *w);

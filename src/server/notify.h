@@ -1,0 +1,25 @@
+/*
+ * Telling the service manager how the server is: systemd's notification protocol, datagrams to the
+ * socket that the manager named. Without a manager nothing happens.
+ */
+#ifndef SERVER_NOTIFY_H
+#define SERVER_NOTIFY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct notify {
+    int fd; /* -1: nobody to tell */
+};
+
+/* `path` as NOTIFY_SOCKET has it ("@" = abstract); NULL or one that cannot be reached: nobody. */
+void notify_init(struct notify *n, const char *path);
+void notify_done(struct notify *n);
+/* Listening (again); `port` is shown in the status. */
+void notify_ready(const struct notify *n, int port);
+void notify_reloading(const struct notify *n, int64_t now_us);
+void notify_stopping(const struct notify *n);
+/* Still alive. */
+void notify_alive(const struct notify *n);
+
+#endif

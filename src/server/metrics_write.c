@@ -263,7 +263,7 @@ static void write_upstream(struct buf *out, const struct metrics *m)
 
 static void write_key(struct buf *out, enum metric_id id, size_t i, uint64_t value)
 {
-    char place[16];
+    char place[24];
     snprintf(place, sizeof(place), "%zu", i + 1);
     const struct label labels[] = {{"key", str_of(place)}, {NULL, {0}}};
     exposition_sample(out, &metrics[id], labels, value);

@@ -505,7 +505,7 @@ describe('clients that leave', () => {
     const connection = await open();
     connection.socket.pause();
     const { id } = (await sendHere(request('GET', '/v1/models'))).json.data[0];
-    const count = 1500;
+    const count = 400; // within the 64 KB that are kept of what is sent ahead
     for (let i = 0; i < count; i += 100) {
       connection.socket.write(Buffer.concat(Array(100).fill(request('GET', `/v1/models/${id}`))));
       await sleep(5);

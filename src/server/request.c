@@ -24,16 +24,6 @@
 
 #define ARENA_BYTES_MAX (16u << 20)
 
-/* Metrics are where the settings have them; where they have an address of their own, little else.
- */
-static bool is_served(const struct request *r, enum route_id id)
-{
-    const struct config *config = r->worker->shared->config;
-    if (connection_is_for_metrics(r->connection))
-        return id == ROUTE_METRICS || id == ROUTE_HEALTH;
-    return id != ROUTE_METRICS || (config->metrics_key[0] && !config->metrics_address[0]);
-}
-
 static enum go step_route(struct request *r);
 static enum go step_authenticate(struct request *r);
 static enum go step_read(struct request *r);
@@ -41,24 +31,6 @@ static enum go step_admit(struct request *r);
 static enum go step_reserve(struct request *r);
 static enum go step_relay(struct request *r);
 static enum go step_finish(struct request *r);
-static void count_request(const struct request *r, const struct request_record *record,
-                          const struct tr_usage *usage)
-{
-    const struct str model = r->has_translated ? r->translated.model : (struct str){0};
-    metrics_count(
-        &r->worker->metrics,
-        &(struct metrics_request){
-            .record = record,
-            .route = r->route,
-            .end = r->end,
-            .model = model,
-            .is_known_model = model_known(models_current(r->worker), model) != MODEL_UNKNOWN,
-            .usage = *usage,
-            .total_us = r->ended_us - r->started_us,
-            .first_token_us = r->content_us == 0 ? -1 : r->content_us - r->started_us,
-        });
-}
-
 static enum go step_record(struct request *r);
 
 static enum go (*const steps[])(struct request *r) = {
@@ -70,10 +42,10 @@ static enum go (*const steps[])(struct request *r) = {
     [STEP_TRANSLATE] = step_translate, /* attempt.c: OpenAI's request -> Anthropic's; 400, 404 */
     [STEP_RESERVE] = step_reserve,     /* tokens per minute; 429 */
     [STEP_SEND] = step_send,           /* attempt.c: off to the upstream, once a choice */
-    [STEP_RELAY] = step_relay,         /* relay.c: its answer -> the client's, or STEP_SEND
-                                        * again without what was refused */
+    [STEP_RELAY] = step_relay,         /* relay.c: its answer -> the client's; retry.c: the call
+                                        * again, or STEP_SEND without what was refused */
     [STEP_FINISH] = step_finish,       /* settle the limits, let the connection go */
-    [STEP_RECORD] = step_record,       /* the access log */
+    [STEP_RECORD] = step_record,       /* the access log, the metrics */
 };
 
 static void request_set_step(struct request *r, enum request_step step)
@@ -209,6 +181,16 @@ void request_refuse(struct connection *c, struct worker *w, enum end_reason why,
 }
 
 /* The steps ------------------------------------------------------------------------------- */
+
+/* Metrics are where the settings have them; where they have an address of their own, little else.
+ */
+static bool is_served(const struct request *r, enum route_id id)
+{
+    const struct config *config = r->worker->shared->config;
+    if (connection_is_for_metrics(r->connection))
+        return id == ROUTE_METRICS || id == ROUTE_HEALTH;
+    return id != ROUTE_METRICS || (config->metrics_key[0] && !config->metrics_address[0]);
+}
 
 static enum go step_route(struct request *r)
 {
@@ -374,6 +356,24 @@ static enum go step_finish(struct request *r)
 static int64_t ms_since(const struct request *r, int64_t at_us)
 {
     return at_us == 0 ? -1 : (at_us - r->started_us) / 1000;
+}
+
+static void count_request(const struct request *r, const struct request_record *record,
+                          const struct tr_usage *usage)
+{
+    const struct str model = r->has_translated ? r->translated.model : (struct str){0};
+    metrics_count(
+        &r->worker->metrics,
+        &(struct metrics_request){
+            .record = record,
+            .route = r->route,
+            .end = r->end,
+            .model = model,
+            .is_known_model = model_known(models_current(r->worker), model) != MODEL_UNKNOWN,
+            .usage = *usage,
+            .total_us = r->ended_us - r->started_us,
+            .first_token_us = r->content_us == 0 ? -1 : r->content_us - r->started_us,
+        });
 }
 
 static enum go step_record(struct request *r)

@@ -211,7 +211,7 @@ static enum go step_route(struct request *r)
         return answer_options(r);
     case ROUTE_WRONG_METHOD:
         snprintf(message, sizeof(message), "Not allowed to %.*s on %.*s. Allowed: %s.",
-                 STR_ARG(r->head.method), STR_ARG(r->path), r->route->allow);
+                 STR_ARG(r->head.method), STR_ARG(r->path), match.allow);
         return end_saying(r, END_METHOD_NOT_ALLOWED, message);
     case ROUTE_UNKNOWN:
         break;

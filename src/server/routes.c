@@ -58,7 +58,10 @@ enum route_result route_find(struct str method, struct str target, struct route_
             return ROUTE_OPTIONS;
         struct str wanted = str_of(routes[i].method);
         bool is_head_of_get = str_eq(method, STR("HEAD")) && str_eq(wanted, STR("GET"));
-        return str_eq(method, wanted) || is_head_of_get ? ROUTE_FOUND : ROUTE_WRONG_METHOD;
+        if (str_eq(method, wanted) || is_head_of_get)
+            return ROUTE_FOUND;
+        ret->allow = routes[i].allow;
+        return ROUTE_WRONG_METHOD;
     }
     return ROUTE_UNKNOWN;
 }

@@ -22,14 +22,15 @@ struct route {
 enum route_result {
     ROUTE_FOUND,
     ROUTE_OPTIONS,      /* OPTIONS on a known URL, or on the server ("*") */
-    ROUTE_WRONG_METHOD, /* *ret_route is set: its `allow` says what works */
+    ROUTE_WRONG_METHOD, /* `allow` says what works */
     ROUTE_UNKNOWN
 };
 
 struct route_match {
     const struct route *route;
-    struct str path; /* without query and trailing slash; borrows from the target */
-    struct str name; /* what follows a path that ends with a slash, as sent */
+    struct str path;   /* without query and trailing slash; borrows from the target */
+    struct str name;   /* what follows a path that ends with a slash, as sent */
+    const char *allow; /* ROUTE_WRONG_METHOD only */
 };
 
 /* `target` as the request line has it: path and query, an absolute URL, or "*". */

@@ -63,7 +63,7 @@ static struct h2_stream *stream_of(struct connection *c)
 
 static const struct config *config_of(const struct connection_h2 *h)
 {
-    return h->host.worker->shared->config;
+    return &h->host.worker->settings.current->config;
 }
 
 static int64_t now_us(const struct connection_h2 *h)

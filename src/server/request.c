@@ -110,6 +110,7 @@ static void free_request(void *arg)
     arena_done(&r->arena);
     buf_done(&r->body);
     buf_done(&r->upstream_headers);
+    settings_drop(r->settings);
     free(r);
     worker_may_stop(w);
 }
@@ -121,10 +122,11 @@ static struct request *create(struct connection *c, struct worker *w)
         return NULL;
     r->worker = w;
     r->connection = c;
+    r->settings = settings_hold(w->settings.current);
     r->tls_version = connection_tls_version(c);
     list_init(&r->node);
     arena_init(&r->arena, ARENA_BYTES_MAX);
-    buf_init(&r->body, (size_t)w->shared->config->max_body_bytes);
+    buf_init(&r->body, (size_t)r->settings->config.max_body_bytes);
     buf_init(&r->upstream_headers, UPSTREAM_HEADER_BYTES_MAX);
     r->free_job = (struct loop_job){.run = free_request, .arg = r};
     r->started_us = loop_now_us(w->loop);
@@ -186,7 +188,7 @@ void request_refuse(struct connection *c, struct worker *w, enum end_reason why,
  */
 static bool is_served(const struct request *r, enum route_id id)
 {
-    const struct config *config = r->worker->shared->config;
+    const struct config *config = &r->settings->config;
     if (connection_is_for_metrics(r->connection))
         return id == ROUTE_METRICS || id == ROUTE_HEALTH;
     return id != ROUTE_METRICS || (config->metrics_key[0] && !config->metrics_address[0]);
@@ -226,8 +228,8 @@ static enum go step_authenticate(struct request *r)
     enum auth_result result = AUTH_OK;
     const bool is_for_metrics = r->route->id == ROUTE_METRICS;
     if (r->route->needs_key)
-        result = auth_check(is_for_metrics ? str_of(r->worker->shared->config->metrics_key)
-                                           : r->worker->shared->proxy_key,
+        result = auth_check(is_for_metrics ? str_of(r->settings->config.metrics_key)
+                                           : r->settings->proxy_key,
                             r->sent_head);
     if (r->worker->shared->memory && r->route->id == ROUTE_CHAT)
         r->tenant = thinking_memory_tenant(r->worker->shared->memory, auth_key(r->sent_head));
@@ -253,7 +255,7 @@ static enum go end_too_large(struct request *r)
 {
     char message[128];
     snprintf(message, sizeof(message), "The request's body is larger than %lld bytes.",
-             (long long)r->worker->shared->config->max_body_bytes);
+             (long long)r->settings->config.max_body_bytes);
     return end_saying(r, END_BODY_TOO_LARGE, message);
 }
 
@@ -261,7 +263,7 @@ static enum go step_read(struct request *r)
 {
     if (r->is_body_read || r->route->id != ROUTE_CHAT)
         return GO_ON; /* a body that nobody asked for is the connection's to throw away */
-    if (r->head.content_length > r->worker->shared->config->max_body_bytes)
+    if (r->head.content_length > r->settings->config.max_body_bytes)
         return end_too_large(r);
     if (r->head.expects_continue && (r->head.is_chunked || r->head.content_length > 0))
         connection_write(r->connection, STR("HTTP/1.1 100 Continue\r\n\r\n"));

@@ -19,6 +19,8 @@
 #include "server/attempt.h"
 #include "server/auth.h"
 #include "server/connection.h"
+#include "server/keep_alive.h"
+#include "server/outcome.h"
 #include "server/relay.h"
 #include "server/worker.h"
 
@@ -126,6 +128,7 @@ static struct request *create(struct connection *c, struct worker *w)
     arena_init(&r->arena, ARENA_BYTES_MAX);
     buf_init(&r->body, (size_t)w->shared->config->max_body_bytes);
     buf_init(&r->upstream_headers, UPSTREAM_HEADER_BYTES_MAX);
+    keep_alive_init(r);
     r->free_job = (struct loop_job){.run = free_request, .arg = r};
     r->started_us = loop_now_us(w->loop);
     id_random(r->id, sizeof(r->id), "req_");
@@ -336,7 +339,7 @@ static enum go step_finish(struct request *r)
     struct worker *w = r->worker;
     if (r->ended_us == 0) {
         r->ended_us = loop_now_us(w->loop);
-        admit_settle(&w->shared->admit, r->ended_us, &r->ticket, relay_used_tokens(r));
+        admit_settle(&w->shared->admit, r->ended_us, &r->ticket, outcome_used_tokens(r));
     }
     if (r->is_stream_open)
         count_add(&w->metrics.streams, (uint64_t)-1);
@@ -403,13 +406,13 @@ static enum go step_record(struct request *r)
         record.ignored = r->translated.ignored;
         record.modified = r->translated.modified;
     }
-    const struct tr_usage usage = relay_usage(r);
-    record.served_model = relay_model(r);
+    const struct tr_usage usage = outcome_usage(r);
+    record.served_model = outcome_model(r);
     record.input_tokens = usage.input + usage.cache_read + usage.cache_write;
     record.cache_read_tokens = usage.cache_read;
     record.cache_write_tokens = usage.cache_write;
     record.reasoning_tokens = usage.thinking;
-    record.upstream_key = (int64_t)relay_key(r);
+    record.upstream_key = (int64_t)outcome_key(r);
     record.output_tokens = usage.output;
     struct buf *refused = worker_out_buf(r->worker), *learned = worker_head_buf(r->worker);
     tr_amend_write(r->amend, refused);

@@ -107,6 +107,8 @@ struct request {
     int status; /* as sent; 0 = no head yet */
     bool is_chunked, keeps_alive, is_answer_complete;
     bool is_stream_open; /* counted as one */
+    bool has_begun;      /* something of the answer went out, not comments alone */
+    struct timer keep_alive;
     char id[64];
     char detail[96]; /* more about the end, for the log */
     /* Of its head; sent to the upstream first; the first content from there; the first byte of the

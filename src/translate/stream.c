@@ -567,6 +567,11 @@ void tr_stream_write_error(const struct api_error *error, struct buf *out)
     chunk_write_error(error, out);
 }
 
+void tr_stream_write_comment(struct buf *out)
+{
+    chunk_write_ping(out);
+}
+
 enum tr_state tr_stream_state(const struct tr_stream *s)
 {
     return s->state;

@@ -104,6 +104,8 @@ bool tr_stream_continue(struct tr_stream *s, struct str body, struct buf *ret);
 bool tr_choices_write_end(struct tr_stream *const streams[], size_t n, struct buf *out);
 /* An error chunk, for an answer that has begun. */
 void tr_stream_write_error(const struct api_error *error, struct buf *out);
+/* A comment, which says nothing. */
+void tr_stream_write_comment(struct buf *out);
 /* The state as last returned. */
 enum tr_state tr_stream_state(const struct tr_stream *s);
 /* Valid in TR_FAILED. */

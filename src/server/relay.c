@@ -15,6 +15,7 @@
 #include "server/keep_alive.h"
 #include "server/response.h"
 #include "server/retry.h"
+#include "server/secrets.h"
 #include "server/worker.h"
 #include "translate/upstream_error.h"
 
@@ -258,6 +259,8 @@ static void begin_translation(struct leg *leg)
         .choice = (unsigned)(leg - r->legs),
         .choices = r->choices,
         .names = t->names,
+        .hide = secrets_hide_from_client,
+        .hide_arg = r,
         .tool_names = t->tool_names,
         .is_function_call = t->is_function_call,
     };
@@ -368,6 +371,7 @@ static void end_with_upstream_error(struct leg *leg)
         return;
     struct tr_upstream_error e;
     tr_upstream_error(leg->status, buf_str(&leg->collected), r->translated.names, &e);
+    secrets_hide_from_client(r, &e.error);
     if (retry_call(leg, &(struct setback){e.error.status, e.is_final}))
         return;
     r->is_final = e.is_final;

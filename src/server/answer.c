@@ -27,7 +27,7 @@ static void write_limits(struct request *r, struct buf *b)
         admit_write_levels(&r->worker->shared->admit, loop_now_us(r->worker->loop), b);
     if (r->wait_ms > 0)
         admit_write_wait(r->wait_ms, b);
-    if (r->end == END_SHUTDOWN || r->end == END_TOO_MANY_CONNECTIONS)
+    if (r->end == END_SHUTDOWN || r->end == END_TOO_MANY_CONNECTIONS || r->end == END_BODY_MEMORY)
         admit_write_wait(1000, b);
 }
 

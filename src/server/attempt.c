@@ -389,7 +389,7 @@ void attempt_has_content(struct leg *leg)
     for (size_t i = 0; i < r->n_legs; i++)
         if (!r->legs[i].has_content)
             return;
-    buf_done(&r->body);
+    request_free_body(r);
     if (!r->translated.may_pause && !r->translated.wanted.may_repeat)
         buf_done(&r->translated.body);
 }

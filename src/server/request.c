@@ -104,13 +104,19 @@ static enum go end_saying(struct request *r, enum end_reason why, const char *me
 
 /* Birth ----------------------------------------------------------------------------------- */
 
+void request_free_body(struct request *r)
+{
+    body_budget_give(&r->worker->shared->bodies, (int64_t)r->body.len);
+    buf_done(&r->body);
+}
+
 static void free_request(void *arg)
 {
     struct request *r = arg;
     struct worker *w = r->worker;
     count_add(&w->metrics.in_flight, (uint64_t)-1);
     arena_done(&r->arena);
-    buf_done(&r->body);
+    request_free_body(r);
     buf_done(&r->upstream_headers);
     free(r);
     worker_may_stop(w);
@@ -266,6 +272,9 @@ static enum go step_read(struct request *r)
         return GO_ON; /* a body that nobody asked for is the connection's to throw away */
     if (r->head.content_length > r->worker->shared->config->max_body_bytes)
         return end_too_large(r);
+    if (!body_budget_has(&r->worker->shared->bodies, r->worker->shared->config->body_memory_bytes,
+                         r->head.content_length))
+        return request_end(r, END_BODY_MEMORY, NULL); /* before it is sent */
     if (r->head.expects_continue && (r->head.is_chunked || r->head.content_length > 0))
         connection_write(r->connection, STR("HTTP/1.1 100 Continue\r\n\r\n"));
     return GO_WAIT;
@@ -437,12 +446,18 @@ void request_body(struct request *r, const char *p, size_t n)
 {
     if (r->step != STEP_READ)
         return;
-    if (buf_append(&r->body, p, n))
-        return;
-    if (n > r->body.max - r->body.len)
+    struct body_budget *budget = &r->worker->shared->bodies;
+    if (n > r->body.max - r->body.len) {
         end_too_large(r);
-    else
+    } else if (!body_budget_take(budget, r->worker->shared->config->body_memory_bytes,
+                                 (int64_t)n)) {
+        request_end(r, END_BODY_MEMORY, NULL);
+    } else if (!buf_append(&r->body, p, n)) {
+        body_budget_give(budget, (int64_t)n);
         request_end(r, END_OUT_OF_MEMORY, NULL);
+    } else {
+        return;
+    }
     request_drive(r);
 }
 

@@ -147,6 +147,8 @@ struct request *request_of_node(struct list *node);
  * answer has begun, and leads to STEP_FINISH. Returns GO_AGAIN, for a step to return.
  */
 enum go request_end(struct request *r, enum end_reason why, const struct api_error *error);
+/* The client's body is not needed any more. */
+void request_free_body(struct request *r);
 /* For relay.c: back to STEP_SEND, with what attempt.c has translated anew. */
 void request_send_again(struct request *r);
 

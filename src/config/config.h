@@ -50,9 +50,11 @@ struct config {
     int64_t workers;              /* WORKERS; 0 = one a core */
     int64_t max_connections;      /* MAX_CONNECTIONS, all workers together */
     int64_t max_body_bytes;       /* MAX_BODY_BYTES */
+    int64_t body_memory_bytes;    /* BODY_MEMORY_BYTES, all workers together; 0 = unlimited */
     int64_t head_timeout_s;       /* HEAD_TIMEOUT */
     int64_t body_timeout_s;       /* BODY_TIMEOUT: silence while a body is read */
     int64_t idle_timeout_s;       /* IDLE_TIMEOUT: keep-alive between requests */
+    int64_t keep_alive_s;         /* KEEP_ALIVE; 0 = off */
     int64_t retries;              /* RETRIES */
     int64_t retry_after_max_s;    /* RETRY_AFTER_MAX */
     char *fallback_models;        /* FALLBACK_MODELS: a comma list */

@@ -8,7 +8,7 @@
 #include "observe/exposition.h"
 #include "server/connection.h"
 #include "server/cors.h"
-#include "server/relay.h"
+#include "server/outcome.h"
 #include "server/response.h"
 #include "server/worker.h"
 #include "translate/upstream_error.h"
@@ -27,7 +27,7 @@ static void write_limits(struct request *r, struct buf *b)
         admit_write_levels(&r->worker->shared->admit, loop_now_us(r->worker->loop), b);
     if (r->wait_ms > 0)
         admit_write_wait(r->wait_ms, b);
-    if (r->end == END_SHUTDOWN || r->end == END_TOO_MANY_CONNECTIONS)
+    if (r->end == END_SHUTDOWN || r->end == END_TOO_MANY_CONNECTIONS || r->end == END_BODY_MEMORY)
         admit_write_wait(1000, b);
 }
 
@@ -36,7 +36,7 @@ static void write_unmet(const struct request *r, struct buf *b)
 {
     struct buf unmet;
     buf_init(&unmet, UNMET_BYTES_MAX);
-    if (relay_write_unmet(r, &unmet))
+    if (outcome_write_unmet(r, &unmet))
         response_header(b, "x-response-format-unmet", buf_str(&unmet));
     buf_done(&unmet);
 }
@@ -52,7 +52,7 @@ static void write_translation(const struct request *r, struct buf *b)
         buf_append_z(b, "x-response-format: best-effort\r\n");
     write_unmet(r, b);
     /* A stream's header goes out before anybody can know. */
-    if (t->is_tool_choice_emulated && !t->is_stream && relay_has_finish(r, STR("stop")))
+    if (t->is_tool_choice_emulated && !t->is_stream && outcome_has_finish(r, STR("stop")))
         buf_append_z(b, "x-tool-choice-unmet: 1\r\n");
 }
 

@@ -185,7 +185,7 @@ void attempt_retry(void *arg)
     struct request *r = leg->request;
     choose_key(leg);
     if (!retry_is_upstream_up(r))
-        request_end(r, END_UPSTREAM_DOWN, NULL);
+        relay_fail(r, END_UPSTREAM_DOWN, end_info(END_UPSTREAM_DOWN)->message);
     else if (!start(leg, buf_str(&r->translated.body)))
         relay_fail(r, END_OVERLOADED, end_info(END_OVERLOADED)->message);
     request_drive(r);
@@ -289,7 +289,7 @@ static bool is_same(const struct tr_request *a, const struct tr_request *b)
            str_eq(str_of(a->version), str_of(b->version)) && str_eq(a->beta, b->beta);
 }
 
-static bool is_accepted(const struct request *r)
+bool attempt_is_accepted(const struct request *r)
 {
     for (size_t i = 0; i < r->n_legs; i++)
         if (r->legs[i].status == 200)
@@ -317,8 +317,9 @@ bool attempt_again(struct request *r, const struct leg *leg)
     struct tr_amend lesson;
     struct tr_request again;
     struct api_error error;
-    if (r->amendments >= AMENDMENTS_MAX || r->continuations > 0 || r->repeats > 0 ||
-        is_accepted(r) || !tr_amend_from_error(leg->status, buf_str(&leg->collected), &lesson) ||
+    if (r->status != 0 || r->amendments >= AMENDMENTS_MAX || r->continuations > 0 ||
+        r->repeats > 0 || attempt_is_accepted(r) ||
+        !tr_amend_from_error(leg->status, buf_str(&leg->collected), &lesson) ||
         !tr_amend_add(&r->amend, lesson) || !translate(r, &again, &error))
         return false;
     if (is_same(&again, &r->translated)) {
@@ -359,7 +360,7 @@ bool attempt_fall_back(struct request *r)
 {
     struct tr_request again;
     struct api_error error;
-    if (has_begun(r) || r->body.len == 0)
+    if (r->status != 0 || has_begun(r) || r->body.len == 0)
         return false;
     while (next_fallback(r)) {
         r->amend.refuses &= TR_REFUSALS_OF_REQUEST | TR_REFUSALS_OF_UPSTREAM;
@@ -387,7 +388,7 @@ void attempt_has_content(struct leg *leg)
     for (size_t i = 0; i < r->n_legs; i++)
         if (!r->legs[i].has_content)
             return;
-    buf_done(&r->body);
+    request_free_body(r);
     if (!r->translated.may_pause && !r->translated.wanted.may_repeat)
         buf_done(&r->translated.body);
 }

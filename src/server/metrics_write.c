@@ -318,6 +318,7 @@ bool metrics_write(const struct shared *shared, const struct upstream_keys *keys
     write_count(out, METRIC_IN_FLIGHT, &m->in_flight);
     write_count(out, METRIC_STREAMS, &m->streams);
     write_one(out, METRIC_CONNECTIONS, n_connections > 0 ? (uint64_t)n_connections : 0);
+    write_one(out, METRIC_BODIES, (uint64_t)atomic_load(&shared->bodies.held));
     write_tokens(out, m);
     write_histograms(out, m);
     write_upstream(out, m);

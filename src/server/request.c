@@ -19,6 +19,8 @@
 #include "server/attempt.h"
 #include "server/auth.h"
 #include "server/connection.h"
+#include "server/keep_alive.h"
+#include "server/outcome.h"
 #include "server/relay.h"
 #include "server/worker.h"
 
@@ -102,13 +104,19 @@ static enum go end_saying(struct request *r, enum end_reason why, const char *me
 
 /* Birth ----------------------------------------------------------------------------------- */
 
+void request_free_body(struct request *r)
+{
+    body_budget_give(&r->worker->shared->bodies, (int64_t)r->body.len);
+    buf_done(&r->body);
+}
+
 static void free_request(void *arg)
 {
     struct request *r = arg;
     struct worker *w = r->worker;
     count_add(&w->metrics.in_flight, (uint64_t)-1);
     arena_done(&r->arena);
-    buf_done(&r->body);
+    request_free_body(r);
     buf_done(&r->upstream_headers);
     settings_drop(r->settings);
     free(r);
@@ -128,6 +136,7 @@ static struct request *create(struct connection *c, struct worker *w)
     arena_init(&r->arena, ARENA_BYTES_MAX);
     buf_init(&r->body, (size_t)r->settings->config.max_body_bytes);
     buf_init(&r->upstream_headers, UPSTREAM_HEADER_BYTES_MAX);
+    keep_alive_init(r);
     r->free_job = (struct loop_job){.run = free_request, .arg = r};
     r->started_us = loop_now_us(w->loop);
     id_random(r->id, sizeof(r->id), "req_");
@@ -265,6 +274,9 @@ static enum go step_read(struct request *r)
         return GO_ON; /* a body that nobody asked for is the connection's to throw away */
     if (r->head.content_length > r->settings->config.max_body_bytes)
         return end_too_large(r);
+    if (!body_budget_has(&r->worker->shared->bodies, r->settings->config.body_memory_bytes,
+                         r->head.content_length))
+        return request_end(r, END_BODY_MEMORY, NULL); /* before it is sent */
     if (r->head.expects_continue && (r->head.is_chunked || r->head.content_length > 0))
         connection_write(r->connection, STR("HTTP/1.1 100 Continue\r\n\r\n"));
     return GO_WAIT;
@@ -338,7 +350,7 @@ static enum go step_finish(struct request *r)
     struct worker *w = r->worker;
     if (r->ended_us == 0) {
         r->ended_us = loop_now_us(w->loop);
-        admit_settle(&w->shared->admit, r->ended_us, &r->ticket, relay_used_tokens(r));
+        admit_settle(&w->shared->admit, r->ended_us, &r->ticket, outcome_used_tokens(r));
     }
     if (r->is_stream_open)
         count_add(&w->metrics.streams, (uint64_t)-1);
@@ -405,13 +417,13 @@ static enum go step_record(struct request *r)
         record.ignored = r->translated.ignored;
         record.modified = r->translated.modified;
     }
-    const struct tr_usage usage = relay_usage(r);
-    record.served_model = relay_model(r);
+    const struct tr_usage usage = outcome_usage(r);
+    record.served_model = outcome_model(r);
     record.input_tokens = usage.input + usage.cache_read + usage.cache_write;
     record.cache_read_tokens = usage.cache_read;
     record.cache_write_tokens = usage.cache_write;
     record.reasoning_tokens = usage.thinking;
-    record.upstream_key = (int64_t)relay_key(r);
+    record.upstream_key = (int64_t)outcome_key(r);
     record.output_tokens = usage.output;
     struct buf *refused = worker_out_buf(r->worker), *learned = worker_head_buf(r->worker);
     tr_amend_write(r->amend, refused);
@@ -436,12 +448,18 @@ void request_body(struct request *r, const char *p, size_t n)
 {
     if (r->step != STEP_READ)
         return;
-    if (buf_append(&r->body, p, n))
-        return;
-    if (n > r->body.max - r->body.len)
+    struct body_budget *budget = &r->worker->shared->bodies;
+    if (n > r->body.max - r->body.len) {
         end_too_large(r);
-    else
+    } else if (!body_budget_take(budget, r->settings->config.body_memory_bytes,
+                                 (int64_t)n)) {
+        request_end(r, END_BODY_MEMORY, NULL);
+    } else if (!buf_append(&r->body, p, n)) {
+        body_budget_give(budget, (int64_t)n);
         request_end(r, END_OUT_OF_MEMORY, NULL);
+    } else {
+        return;
+    }
     request_drive(r);
 }
 

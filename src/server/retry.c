@@ -38,7 +38,7 @@ void retry_saw_key(struct leg *leg, int status)
 static bool may_try(const struct leg *leg)
 {
     const struct request *r = leg->request;
-    return r->end == END_NONE && r->connection && r->status == 0 && !leg->has_content &&
+    return r->end == END_NONE && r->connection && !r->has_begun && !leg->has_content &&
            !leg->spare && leg->body.len == 0 && !atomic_load(&r->worker->shared->is_draining);
 }
 

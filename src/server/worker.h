@@ -16,6 +16,7 @@
 #include "net/listener.h"
 #include "net/loop.h"
 #include "server/admit.h"
+#include "server/body_budget.h"
 #include "server/certificate.h"
 #include "server/health.h"
 #include "server/learned.h"
@@ -37,6 +38,7 @@ struct shared {
     struct certificate certificate;
     /* Written by all workers. */
     struct admit admit;
+    struct body_budget bodies;
     struct health health;
     struct models_cache models;
     struct learned learned;

@@ -14,7 +14,8 @@
 /* As much as a pipe takes in one piece (PIPE_BUF). */
 #define LOG_LINE_MAX 4096
 /* What ends a line that had to leave fields out. */
-#define LOG_TAIL_BYTES 32
+#define LOG_TAIL_BYTES  32
+#define LOG_USUAL_BYTES 512
 /* As much of a text as a line shows, so that one long text does not push the others out. */
 #define LOG_TEXT_MAX 1024
 
@@ -143,6 +144,7 @@ void log_write(enum log_level level, const char *message, const struct log_field
 {
     struct buf b;
     buf_init(&b, LOG_LINE_MAX);
+    (void)buf_reserve(&b, LOG_USUAL_BYTES);
     struct str text = utf8_cut(str_of(message), LOG_TEXT_MAX);
     if (is_json) {
         buf_append_z(&b, "{\"time\":\"");

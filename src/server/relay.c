@@ -203,6 +203,14 @@ static bool is_ours(const struct config *config, struct str name)
             str_starts(name, STR("anthropic-ratelimit-input-tokens-")));
 }
 
+/* As much of it as there is room for. */
+static void keep_id(struct request *r, struct str id)
+{
+    size_t n = id.n < sizeof(r->id) - 1 ? id.n : sizeof(r->id) - 1;
+    memcpy(r->id, id.p, n);
+    r->id[n] = '\0';
+}
+
 static void take_headers(struct request *r, int status, const struct upstream_header *headers,
                          size_t n)
 {
@@ -211,7 +219,7 @@ static void take_headers(struct request *r, int status, const struct upstream_he
     for (size_t i = 0; i < n; i++) {
         struct str name = headers[i].name, value = headers[i].value;
         if (str_eq(name, STR("request-id")) && value.n)
-            snprintf(r->id, sizeof(r->id), "%.*s", (int)(value.n < 63 ? value.n : 63), value.p);
+            keep_id(r, value);
         if (!is_ours(&r->settings->config, name))
             tr_response_header(status, name, value, now_ms, &r->upstream_headers);
     }

@@ -85,6 +85,12 @@ static void take_done(struct leg *leg, struct buf *out)
         request_end(r, END_DONE, NULL);
 }
 
+static void write_error(const struct request *r, const struct api_error *error, struct buf *out)
+{
+    const struct tr_usage used = relay_usage(r);
+    tr_stream_write_error(error, &used, out);
+}
+
 /* The translator has taken what came; `out` holds what it gave. `why`: what a failure is called. */
 static void deliver(struct leg *leg, enum tr_state state, struct buf *out, enum end_reason why)
 {
@@ -118,6 +124,8 @@ static void deliver(struct leg *leg, enum tr_state state, struct buf *out, enum 
     if (retry_call(leg, &(struct setback){error->status, r->is_final}))
         return;
     snprintf(r->detail, sizeof(r->detail), "%s", error->code[0] ? error->code : error->type);
+    if (r->status != 0 && r->choices)
+        write_error(r, error, out); /* one choice does not know of the others */
     if (r->status != 0)
         send_piece(r, out, true);
     request_end(r, why, error);
@@ -140,7 +148,7 @@ static void end_with(struct request *r, enum end_reason why, const struct api_er
     if (r->end != END_NONE)
         return;
     if (out) {
-        tr_stream_write_error(error, out);
+        write_error(r, error, out);
         send_piece(r, out, true);
     }
     request_end(r, why, error);

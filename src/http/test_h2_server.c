@@ -337,7 +337,7 @@ static void says_goodbye(void **state)
     p.answers_at_once = true;
     request(&p, &s, STR("b"), 0);
     carry(&p, 5000);
-    h2_server_goaway(p.server);
+    h2_server_goaway(p.server, H2_NO_ERROR);
     carry(&p, 5000);
     assert_true(h2_client_is_draining(p.client));
     assert_true(h2_server_is_over(p.server));

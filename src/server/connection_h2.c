@@ -49,9 +49,9 @@ struct h2_stream {
     struct h2_inbound *inbound;
     struct request *request; /* NULL: answered */
     struct loop_job free_job;
-    bool has_head;       /* of the answer: written */
-    bool is_failed;      /* more was written than may wait */
-    bool is_body_whole;  /* of the request */
+    bool has_head;      /* of the answer: written */
+    bool is_failed;     /* more was written than may wait */
+    bool is_body_whole; /* of the request */
     int64_t began_us;
     int64_t body_at_us; /* when a piece came last */
     uint64_t body_bytes;

@@ -111,7 +111,7 @@ describe('rules of HTTP/2', () => {
     ['a frame of 16 MB', frame(TYPE.DATA, 0, 1, empty, 0xffffff), CODE.FRAME_SIZE_ERROR],
     ['HTTP/1.1 behind the preface', Buffer.from('GET / HTTP/1.1\r\nhost: a\r\n\r\n'), CODE.FRAME_SIZE_ERROR],
   ];
-  cell('cell C51: frames that break the rules of a connection', async () => {
+  cell('cell C43: frames that break the rules of a connection', async () => {
     await Promise.all(fatal.map(([what, bytes, code]) => withClient(async (client) => {
       client.write(bytes);
       await client.closed().catch((error) => assert.fail(`${what}: ${error.message}`));
@@ -120,7 +120,7 @@ describe('rules of HTTP/2', () => {
     return fatal.length;
   });
 
-  cell('cell C50: frames that mean nothing are passed over', () => withClient(async (client) => {
+  cell('cell C42: frames that mean nothing are passed over', () => withClient(async (client) => {
     await client.isWell(5);
     const nothing = [
       headers(3, GET), headers(5, GET), rst(5), windowUpdate(5, 1), data(5, 'late', 0), // of streams that are over
@@ -135,7 +135,7 @@ describe('rules of HTTP/2', () => {
     return nothing.length;
   }));
 
-  cell('cell C52: no HTTP/2 where ALPN promised it', async () => {
+  cell('cell C44: no HTTP/2 where ALPN promised it', async () => {
     const said = [Buffer.from('GET /health HTTP/1.1\r\nhost: a\r\n\r\n'), Buffer.from('PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n'), Buffer.alloc(5000, 0x41), Buffer.concat([PREFACE, ping()])];
     await Promise.all(said.map((preface) => withClient(async (client) => {
       await client.closed();
@@ -172,7 +172,7 @@ describe('rules of HTTP/2', () => {
     ['WINDOW_UPDATE of nothing', Buffer.concat([headers(1, POST, FLAG.END_HEADERS), windowUpdate(1, 0)])],
     ['WINDOW_UPDATE beyond 2 GB', Buffer.concat([headers(1, POST, FLAG.END_HEADERS), windowUpdate(1, 2 ** 31 - 1)]), CODE.FLOW_CONTROL_ERROR],
   ];
-  cell('cell C53: requests that break the rules of a message', async () => {
+  cell('cell C45: requests that break the rules of a message', async () => {
     const nBefore = recorder.messages.length;
     await Promise.all(broken.map(([what, bytes, code = CODE.PROTOCOL_ERROR]) => withClient(async (client) => {
       client.write(bytes);
@@ -187,13 +187,13 @@ describe('rules of HTTP/2', () => {
     return broken.length;
   });
 
-  cell('cell C54: a window of the connection beyond 2 GB', () => withClient(async (client) => {
+  cell('cell C46: a window of the connection beyond 2 GB', () => withClient(async (client) => {
     client.write(Buffer.concat([windowUpdate(0, 2 ** 31 - 1), windowUpdate(0, 2 ** 31 - 1)]));
     await client.closed();
     assert.equal(client.goaway(), CODE.FLOW_CONTROL_ERROR);
   }));
 
-  cell('cell C55: more of a body than the window admits', () => withClient(async (client) => {
+  cell('cell C47: more of a body than the window admits', () => withClient(async (client) => {
     client.write(headers(1, POST, FLAG.END_HEADERS));
     const piece = Buffer.alloc(16384, 0x20);
     // All in one write: the proxy has no chance to open the window again.
@@ -202,7 +202,7 @@ describe('rules of HTTP/2', () => {
     assert.ok(client.goaway() === CODE.FLOW_CONTROL_ERROR || client.resetCode(1) === CODE.FLOW_CONTROL_ERROR || client.status(1) === 413, `GOAWAY ${client.goaway()}, RST ${client.resetCode(1)}, ${client.status(1)}`);
   }));
 
-  cell('cell C56: more streams than there may be', () => withClient(async (client) => {
+  cell('cell C48: more streams than there may be', () => withClient(async (client) => {
     const ids = Array.from({ length: 150 }, (_, i) => 1 + 2 * i);
     client.write(Buffer.concat(ids.map((id) => chatFrames(id, ask('[[sim: text="in time" first=300ms]]')))));
     const answers = await Promise.all(ids.map((id) => client.answer(id)));
@@ -230,7 +230,7 @@ describe('floods', () => {
   }
   const many = (n, make) => Buffer.concat(Array.from({ length: n }, (_, i) => make(i)));
 
-  cell('cell C57: a thousand requests that are reset at once', async (t) => {
+  cell('cell C49: a thousand requests that are reset at once', async (t) => {
     const nBefore = recorder.messages.length;
     const tag = newTag('rapid');
     await isCalmed(20, (k) => many(50, (i) => {
@@ -244,7 +244,7 @@ describe('floods', () => {
     return 1000;
   });
 
-  cell('cell C58: requests made for us to reset', async () => {
+  cell('cell C50: requests made for us to reset', async () => {
     const ways = [
       (id) => Buffer.concat([headers(id, POST, FLAG.END_HEADERS), windowUpdate(id, 2 ** 31 - 1)]),
       (id) => Buffer.concat([headers(id, [...POST, ['content-length', '1']], FLAG.END_HEADERS), data(id, 'xyz')]),
@@ -255,9 +255,9 @@ describe('floods', () => {
     return ways.length;
   });
 
-  cell('cell C59: streams beyond the limit, one after the other', () => isCalmed(400, (k) => many(50, (i) => headers(1 + 2 * (50 * k + i), POST, FLAG.END_HEADERS))));
+  cell('cell C51: streams beyond the limit, one after the other', () => isCalmed(400, (k) => many(50, (i) => headers(1 + 2 * (50 * k + i), POST, FLAG.END_HEADERS))));
 
-  cell('cell C60: an endless head of CONTINUATION frames', async () => {
+  cell('cell C52: an endless head of CONTINUATION frames', async () => {
     const pieces = [literal('x', 'y'.repeat(16000)), literal('x', ''), Buffer.alloc(0)];
     for (const piece of pieces)
       await isCalmed(4000, () => frame(TYPE.CONTINUATION, 0, 1, piece), { first: headers(1, GET, 0), code: [CODE.ENHANCE_YOUR_CALM, CODE.INTERNAL_ERROR, CODE.PROTOCOL_ERROR] });
@@ -266,8 +266,8 @@ describe('floods', () => {
 
   for (const [what, one] of [['PING', ping()], ['SETTINGS', settings({ HEADER_TABLE_SIZE: 0 })], ['PRIORITY', frame(TYPE.PRIORITY, 0, 1, Buffer.concat([u32(0), Buffer.from([1])]))]]) {
     const piece = many(500, () => one);
-    cell(`cell C61: a flood of ${what} frames`, () => isCalmed(500, () => piece));
-    cell(`cell C62: a flood of ${what} frames, nothing read`, async () => {
+    cell(`cell C53: a flood of ${what} frames`, () => isCalmed(500, () => piece));
+    cell(`cell C54: a flood of ${what} frames, nothing read`, async () => {
       const before = proxy.residentBytes();
       await withClient(async (client) => {
         client.socket.pause();
@@ -277,7 +277,7 @@ describe('floods', () => {
     });
   }
 
-  cell('cell C63: a flood of empty DATA frames', async () => {
+  cell('cell C55: a flood of empty DATA frames', async () => {
     const piece = many(500, () => data(1, '', 0));
     await isCalmed(500, () => piece, { first: headers(1, POST, FLAG.END_HEADERS) });
     const padded = many(500, () => frame(TYPE.DATA, FLAG.PADDED, 1, Buffer.from([3, 0, 0, 0])));
@@ -285,7 +285,7 @@ describe('floods', () => {
     return 2;
   });
 
-  cell('cell C64: headers that grow when they are unpacked', async () => {
+  cell('cell C56: headers that grow when they are unpacked', async () => {
     const before = proxy.residentBytes();
     const entry = literal('x', 'y'.repeat(3900), 0x40); // goes into the table
     await withClient(async (client) => {
@@ -299,7 +299,7 @@ describe('floods', () => {
     return 20;
   });
 
-  cell('cell C65: more headers than there may be', () => withClient(async (client) => {
+  cell('cell C57: more headers than there may be', () => withClient(async (client) => {
     client.write(headers(1, [...GET, ...Array.from({ length: 120 }, (_, i) => [`x-${i}`, 'y'])]));
     assert.equal((await client.answer(1)).status, 431);
     client.write(headers(3, [...GET, ...Array.from({ length: 80 }, (_, i) => [`x-${i}`, 'y'])]));
@@ -309,7 +309,7 @@ describe('floods', () => {
 });
 
 describe('slow and silent', () => {
-  cell('cell C66: a stream that is never read, beside one that is', () => withClient(async (client) => {
+  cell('cell C58: a stream that is never read, beside one that is', () => withClient(async (client) => {
     const tag = newTag('window');
     client.write(chatFrames(1, ask(`${tag} [[sim: words=1000000 piece=20]]`, { stream: true })));
     const call = await until('the upstream has it', () => recorder.find(tag));
@@ -323,7 +323,7 @@ describe('slow and silent', () => {
   }, { window: 0 }));
 
   for (const [what, stream] of [['streams', true], ['whole answers', false]])
-    cell(`cell C67: windows that are never opened, of ${what}`, async () => {
+    cell(`cell C59: windows that are never opened, of ${what}`, async () => {
       const before = proxy.residentBytes();
       await withClient(async (client) => {
         const tag = newTag('closed-window');
@@ -340,7 +340,7 @@ describe('slow and silent', () => {
       return 10;
     });
 
-  cell('cell C68: a socket that is never read, with windows wide open', () => withClient(async (client) => {
+  cell('cell C60: a socket that is never read, with windows wide open', () => withClient(async (client) => {
     const tag = newTag('unread');
     client.socket.pause();
     client.plain.pause();
@@ -352,7 +352,7 @@ describe('slow and silent', () => {
     await until('the upstream is cancelled', () => calls.every((call) => call.abortedAtMs), 12_000);
   }));
 
-  cell('cell C69: a body that stops, one that drips without end', () => withClient(async (client) => {
+  cell('cell C61: a body that stops, one that drips without end', () => withClient(async (client) => {
     client.write(Buffer.concat([headers(1, POST, FLAG.END_HEADERS), data(1, '{"model":', 0)]));
     client.write(headers(3, POST, FLAG.END_HEADERS));
     client.write(headers(5, POST, FLAG.END_HEADERS));
@@ -366,7 +366,7 @@ describe('slow and silent', () => {
     return 3;
   }));
 
-  cell('cell C70: a preface that never comes, half a frame, half a head, then silence', async () => {
+  cell('cell C62: a preface that never comes, half a frame, half a head, then silence', async () => {
     const said = [Buffer.alloc(0), PREFACE.subarray(0, 10), PREFACE, Buffer.concat([PREFACE, settings({}), headers(1, GET).subarray(0, 20)]), Buffer.concat([PREFACE, settings({}), headers(1, GET, 0)]), Buffer.concat([PREFACE, settings({}), headers(1, GET).subarray(0, 4)])];
     await Promise.all(said.map((preface) => withClient(async (client) => {
       const started = performance.now();
@@ -377,7 +377,7 @@ describe('slow and silent', () => {
     return said.length;
   });
 
-  cell('cell C71: an idle connection that is kept busy with pings ends all the same', () => withClient(async (client) => {
+  cell('cell C63: an idle connection that is kept busy with pings ends all the same', () => withClient(async (client) => {
     const pings = setInterval(() => client.write(ping()), 100);
     await client.closed(8000).finally(() => clearInterval(pings));
     assert.equal(client.goaway(), CODE.NO_ERROR);
@@ -396,10 +396,10 @@ describe('leaving', () => {
     ['RST', (client) => client.plain.resetAndDestroy()],
   ];
   const stages = [
-    ['cell C72: streams that are left while the upstream is silent', silent, true, () => true],
-    ['cell C73: streams that are left behind their head', lull, true, (client) => client.status(1) === 200],
-    ['cell C74: streams that are left in the middle', slow, true, (client) => client.text(1).includes('"content":"')],
-    ['cell C75: answers that are left while they are gathered', slow, false, () => true],
+    ['cell C64: streams that are left while the upstream is silent', silent, true, () => true],
+    ['cell C65: streams that are left behind their head', lull, true, (client) => client.status(1) === 200],
+    ['cell C66: streams that are left in the middle', slow, true, (client) => client.text(1).includes('"content":"')],
+    ['cell C67: answers that are left while they are gathered', slow, false, () => true],
   ];
   async function leave(way, order, stream, isThere) {
     const client = await Client.open(proxy.port, authority.certPem);
@@ -431,7 +431,7 @@ describe('leaving', () => {
       return all.length;
     });
 
-  cell('cell C76: a request that is left in its head, in its body, before it began', async () => {
+  cell('cell C68: a request that is left in its head, in its body, before it began', async () => {
     const nBefore = recorder.messages.length;
     const said = [Buffer.alloc(0), headers(1, POST, 0), headers(1, POST, FLAG.END_HEADERS), Buffer.concat([headers(1, POST, FLAG.END_HEADERS), data(1, '{"model":', 0)])];
     for (const [, way] of ways.slice(1))
@@ -451,7 +451,7 @@ describe('leaving', () => {
     return (ways.length - 1) * said.length + 1;
   });
 
-  cell('cell C77: a client that says GOAWAY gets what it asked for, and the end', () => withClient(async (client) => {
+  cell('cell C69: a client that says GOAWAY gets what it asked for, and the end', () => withClient(async (client) => {
     client.write(Buffer.concat([chatFrames(1, ask('[[sim: words=20 gap=10ms]]', { stream: true })), chatFrames(3, ask('[[sim: text="whole" first=100ms]]'))]));
     client.write(frame(TYPE.GOAWAY, 0, 0, Buffer.concat([u32(0), u32(CODE.NO_ERROR)])));
     assert.equal(readStream((await client.answer(1)).text).finish, 'stop');
@@ -460,7 +460,7 @@ describe('leaving', () => {
     return 2;
   }));
 
-  cell('cell C78: ten sockets leave at once with a thousand streams', async (t) => {
+  cell('cell C70: ten sockets leave at once with a thousand streams', async (t) => {
     const [n, each] = isSanitized ? [4, 50] : [10, 100];
     const tag = newTag('crowd');
     const clients = await Promise.all(Array.from({ length: n }, () => Client.open(proxy.port, authority.certPem)));

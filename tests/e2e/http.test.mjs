@@ -216,7 +216,7 @@ describe('abuse', () => {
     assert.equal((await sendHere(request('GET', '/health?x=1'))).status, 200);
   });
 
-  it('header injection: the names of unknown fields do not reach the headers raw', async () => {
+  it('cell C30: header injection: the names of unknown fields do not reach the headers raw', async () => {
     const answer = await sendHere(chat({ ...ask('[[sim: text=x]]'), 'a\r\nx-injected: y': 1, plain_unknown: 2 }));
     assert.equal(answer.status, 200);
     assert.equal('x-injected' in answer.headers, false);
@@ -224,7 +224,7 @@ describe('abuse', () => {
     assert.doesNotMatch(answer.headers['x-ignored-params'], /injected: /);
   });
 
-  it('a thousand unknown fields keep the head small', async () => {
+  it('cell C30: a thousand unknown fields keep the head small', async () => {
     const many = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`field_${i}_${'x'.repeat(100)}`, i]));
     const answer = await sendHere(chat({ ...ask('[[sim: text=x]]'), ...many }));
     assert.equal(answer.status, 200);

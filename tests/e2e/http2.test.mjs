@@ -126,7 +126,7 @@ describe('many streams on one socket', () => {
     await until('the upstream is cancelled', () => streams.every((_, i) => recorder.find(`h2-gone-${i}-`).abortedAtMs), 3000);
   });
 
-  it('cell C66: a stream that is not read is held back; the others go on, then it comes whole', async () => {
+  it('cell C58: a stream that is not read is held back; the others go on, then it comes whole', async () => {
     await withSession(proxy.port, async (session) => {
       const slow = start(session, { body: ask('[[sim: words=400000]]', { stream: true }) });
       slow.pause();
@@ -165,7 +165,7 @@ describe('limits', () => {
     });
   });
 
-  it('cell C69: a body that does not come is a 408 of its stream, an idle connection ends', async () => {
+  it('cell C61: a body that does not come is a 408 of its stream, an idle connection ends', async () => {
     await withProxy(quick, async (own) => {
       const session = await connect(own.port);
       const held = start(session, { hold: true });

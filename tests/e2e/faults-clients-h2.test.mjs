@@ -9,7 +9,7 @@ import { CODE, Client, FLAG, GET, POST, PREFACE, TYPE, block, chatFrames, data, 
 import { ask, chat, readStream, send, watchStream } from './lib/http.mjs';
 import { METRICS_KEY, descriptors, scrape, settled } from './lib/ledger.mjs';
 import { Recorder } from './lib/recorder.mjs';
-import { isSanitized, sleep, startProxy, startSim, until } from './lib/process.mjs';
+import { isSanitized, sleep, startProxy, startSim, until, workers } from './lib/process.mjs';
 
 const CANCEL_MS_MAX = 50;
 const MB = 1 << 20;
@@ -23,7 +23,7 @@ before(async () => {
   sim = await startSim();
   recorder = await Recorder.start(sim.url);
   proxy = await startProxy(recorder, {
-    TLS_CERT: certificate.cert, TLS_KEY: certificate.key, METRICS_KEY, WORKERS: process.env.FAULTS_WORKERS ?? '2',
+    TLS_CERT: certificate.cert, TLS_KEY: certificate.key, METRICS_KEY, WORKERS: workers,
     HEAD_TIMEOUT: '1', BODY_TIMEOUT: '1', IDLE_TIMEOUT: '2', STALL_TIMEOUT: '2', MAX_BODY_BYTES: '8000000',
   });
   for (let i = 0; i < 8; i++) assert.equal((await send(proxy.port, chat(ask('[[sim: text=x]]')), options())).status, 200);

@@ -11,7 +11,7 @@ import { issue, makeAuthority } from './lib/certificates.mjs';
 import { Connection, ask, chat, readStream, request, send } from './lib/http.mjs';
 import { METRICS_KEY, descriptors, scrape, settled } from './lib/ledger.mjs';
 import { Recorder } from './lib/recorder.mjs';
-import { PROXY_KEY, isSanitized, sleep, startProxy, startSim, until } from './lib/process.mjs';
+import { PROXY_KEY, isSanitized, sleep, startProxy, startSim, until, workers } from './lib/process.mjs';
 
 const CANCEL_MS_MAX = 50;
 const CROWD = 1000;
@@ -20,7 +20,7 @@ const MB = 1 << 20;
 let authority, certificate, sim, recorder;
 const sides = []; // {name, proxy, options, most}: the plain port and the one with TLS
 
-const quick = { HEAD_TIMEOUT: '1', BODY_TIMEOUT: '1', IDLE_TIMEOUT: '2', STALL_TIMEOUT: '2', METRICS_KEY, WORKERS: process.env.FAULTS_WORKERS ?? '2' };
+const quick = { HEAD_TIMEOUT: '1', BODY_TIMEOUT: '1', IDLE_TIMEOUT: '2', STALL_TIMEOUT: '2', METRICS_KEY, WORKERS: workers };
 
 before(async () => {
   authority = makeAuthority();

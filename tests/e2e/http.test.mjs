@@ -65,7 +65,7 @@ describe('abuse', () => {
   after(async () => {
     isOver = true;
     await neighbours;
-    assert.ok(streams.whole > 5, `${streams.whole} streams ran beside it all`);
+    assert.ok(streams.whole > 2, `${streams.whole} streams ran beside it all`);
   });
 
   it('cell C34: a body of 32 MB + 1 byte is a 413', async () => {

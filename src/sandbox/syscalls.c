@@ -29,8 +29,11 @@ struct masked_call {
 };
 
 static const struct named_call named[] = {
-#define ALLOW(name)  {SCMP_SYS(name), SCMP_ACT_ALLOW},
-#define DEADLY(name) {SCMP_SYS(name), SCMP_ACT_KILL_PROCESS},
+#define ALLOW(name, why)   {SCMP_SYS(name), SCMP_ACT_ALLOW},
+#define UNSEEN(name, why)  ALLOW(name, why)
+#define LIMITED(name, why) /* in `masked` */
+#define REFUSED(name, why) /* as what is in no row */
+#define DEADLY(name)       {SCMP_SYS(name), SCMP_ACT_KILL_PROCESS},
 #include "sandbox/syscalls.def"
 };
 

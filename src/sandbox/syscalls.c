@@ -49,9 +49,6 @@ static const struct masked_call masked[] = {
     {SCMP_SYS(socket), 0, ~0ull, AF_INET6},
     {SCMP_SYS(socket), 0, ~0ull, AF_UNIX},
     {SCMP_SYS(socket), 0, ~0ull, AF_NETLINK},
-    /* Names of threads and of memory. */
-    {SCMP_SYS(prctl), 0, ~0ull, PR_SET_NAME},
-    {SCMP_SYS(prctl), 0, ~0ull, 0x53564d41 /* PR_SET_VMA */},
 };
 
 static int add_rules(scmp_filter_ctx filter)

@@ -171,7 +171,7 @@ async function run() {
   const known = new Map(rows.map((row) => [row.name, row]));
   const unknown = [...calls].filter(([name]) => !known.has(name));
   const refused = [...calls].filter(([name, { refused: n }]) => n > 0 && known.get(name)?.kind !== 'REFUSED');
-  const unseen = rows.filter(({ kind, name }) => kind !== 'UNSEEN' && !calls.has(name));
+  const unseen = rows.filter(({ kind, name }) => (kind === 'ALLOW' || kind === 'LIMITED') && !calls.has(name));
   const seen = rows.filter(({ kind, name }) => kind === 'UNSEEN' && calls.has(name));
   for (const [name, { n, refused: no }] of [...calls].sort()) console.log(`${String(n).padStart(8)} ${name}${no ? ` (${no} refused)` : ''}`);
   for (const [name] of unknown) console.log(`FAILED: ${name} is made, and in no row`);

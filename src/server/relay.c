@@ -292,7 +292,8 @@ static void take_signs(struct leg *leg, int status, const struct upstream_header
     const int64_t now_us = loop_now_us(r->worker->loop);
     leg->status = status;
     leg->says_retry = upstream_says_retry(headers, n);
-    leg->retry_after_ms = upstream_retry_after_ms(headers, n);
+    /* Some 200s have one too, which is not about an overload that comes in their stream. */
+    leg->retry_after_ms = status == 200 ? 0 : upstream_retry_after_ms(headers, n);
     health_saw_status(&shared->health, now_us, status);
     retry_saw_key(leg, status);
     metrics_saw_answer(&r->worker->metrics, status, NULL);

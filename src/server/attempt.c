@@ -34,7 +34,7 @@ static bool recall(void *arg, struct digest key, struct buf *ret)
 static bool translate(struct request *r, struct tr_request *ret, struct api_error *error)
 {
     const struct tr_memory memory = {.key = r->tenant, .recall = recall, .arg = r};
-    struct tr_policy policy = r->worker->shared->policy;
+    struct tr_policy policy = r->settings->policy;
     policy.amend = r->amend;
     policy.fallback_model = r->fallback;
     if (r->worker->shared->memory)
@@ -79,7 +79,7 @@ enum go step_translate(struct request *r)
     if (r->translated.is_succeeded) {
         struct shared *shared = r->worker->shared;
         struct str asked = r->translated.asked_model;
-        succession_log(&shared->succession, asked.n ? asked : shared->policy.default_model,
+        succession_log(&shared->succession, asked.n ? asked : r->settings->policy.default_model,
                        r->translated.model);
     }
     return GO_ON;
@@ -110,14 +110,13 @@ static bool make_legs(struct request *r)
 static const struct upstream_request *make_request(struct leg *leg, struct str body)
 {
     struct request *r = leg->request;
-    const struct shared *shared = r->worker->shared;
     const struct tr_request *t = &r->translated;
     struct upstream_request *request = arena_alloc(&r->arena, sizeof(*request));
     struct upstream_header *headers =
         arena_alloc(&r->arena, UPSTREAM_HEADERS_MAX * sizeof(*headers));
     if (!request || !headers)
         return NULL;
-    size_t n = upstream_headers_common(&shared->keys, leg->key, headers);
+    size_t n = upstream_headers_common(&r->settings->keys, leg->key, headers);
     headers[n++] = (struct upstream_header){STR("accept"), STR("text/event-stream")};
     headers[n++] = (struct upstream_header){STR("content-type"), STR("application/json")};
     headers[n++] = (struct upstream_header){STR("anthropic-version"), str_of(t->version)};
@@ -126,7 +125,7 @@ static const struct upstream_request *make_request(struct leg *leg, struct str b
     if (r->head.workspace_id.n)
         headers[n++] =
             (struct upstream_header){STR("anthropic-workspace-id"), r->head.workspace_id};
-    int64_t timeout_ms = shared->config->request_timeout_s * 1000;
+    int64_t timeout_ms = r->settings->config.request_timeout_s * 1000;
     if ((t->is_structured || t->has_strict_tools) && timeout_ms < GRAMMAR_TIMEOUT_MS)
         timeout_ms = GRAMMAR_TIMEOUT_MS;
     *request = (struct upstream_request){
@@ -143,7 +142,7 @@ static const struct upstream_request *make_request(struct leg *leg, struct str b
 static void choose_key(struct leg *leg)
 {
     const struct request *r = leg->request;
-    const struct upstream_keys *keys = &r->worker->shared->keys;
+    const struct upstream_keys *keys = &r->settings->keys;
     leg->key = upstream_keys_choose(keys, loop_now_us(r->worker->loop), r->translated.conversation,
                                     leg->tried_keys);
     if (leg->key < UPSTREAM_KEYS_MAX)
@@ -337,7 +336,7 @@ bool attempt_again(struct request *r, const struct leg *leg)
 /* The next of FALLBACK_MODELS that is not what was just tried. */
 static bool next_fallback(struct request *r)
 {
-    struct str rest = str_of(r->worker->shared->config->fallback_models), model;
+    struct str rest = str_of(r->settings->config.fallback_models), model;
     for (size_t i = 0; str_split(&rest, ',', &model); i++) {
         if (i < r->n_fallbacks)
             continue;

@@ -18,7 +18,7 @@
 
 static int64_t period_ms(const struct request *r)
 {
-    return r->worker->shared->config->keep_alive_s * 1000;
+    return r->settings->config.keep_alive_s * 1000;
 }
 
 static void on_silence(void *arg)

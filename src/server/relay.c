@@ -194,12 +194,11 @@ static void fail_call(struct leg *leg, enum end_reason why, const char *message)
 
 /* From the upstream ----------------------------------------------------------------------- */
 
-static bool is_ours(const struct shared *shared, struct str name)
+static bool is_ours(const struct config *config, struct str name)
 {
-    if (shared->config->requests_per_minute > 0 &&
-        str_starts(name, STR("anthropic-ratelimit-requests-")))
+    if (config->requests_per_minute > 0 && str_starts(name, STR("anthropic-ratelimit-requests-")))
         return true;
-    return shared->config->tokens_per_minute > 0 &&
+    return config->tokens_per_minute > 0 &&
            (str_starts(name, STR("anthropic-ratelimit-tokens-")) ||
             str_starts(name, STR("anthropic-ratelimit-input-tokens-")));
 }
@@ -213,7 +212,7 @@ static void take_headers(struct request *r, int status, const struct upstream_he
         struct str name = headers[i].name, value = headers[i].value;
         if (str_eq(name, STR("request-id")) && value.n)
             snprintf(r->id, sizeof(r->id), "%.*s", (int)(value.n < 63 ? value.n : 63), value.p);
-        if (!is_ours(r->worker->shared, name))
+        if (!is_ours(&r->settings->config, name))
             tr_response_header(status, name, value, now_ms, &r->upstream_headers);
     }
     r->has_upstream_id = str_find(buf_str(&r->upstream_headers), STR("x-request-id: ")) >= 0;
@@ -320,7 +319,7 @@ static void on_head(void *arg, int status, const struct upstream_header *headers
 /* Its first bytes: a grammar is compiled by now, which was the one reason to be silent longer. */
 static void take_first_data(struct leg *leg)
 {
-    const struct config *config = leg->request->worker->shared->config;
+    const struct config *config = &leg->request->settings->config;
     leg->has_data = true;
     upstream_set_idle_timeout(leg->call, config->request_timeout_s * 1000);
 }

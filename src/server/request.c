@@ -118,6 +118,7 @@ static void free_request(void *arg)
     arena_done(&r->arena);
     request_free_body(r);
     buf_done(&r->upstream_headers);
+    settings_drop(r->settings);
     free(r);
     worker_may_stop(w);
 }
@@ -129,10 +130,11 @@ static struct request *create(struct connection *c, struct worker *w)
         return NULL;
     r->worker = w;
     r->connection = c;
+    r->settings = settings_hold(w->settings.current);
     r->tls_version = connection_tls_version(c);
     list_init(&r->node);
     arena_init(&r->arena, ARENA_BYTES_MAX);
-    buf_init(&r->body, (size_t)w->shared->config->max_body_bytes);
+    buf_init(&r->body, (size_t)r->settings->config.max_body_bytes);
     buf_init(&r->upstream_headers, UPSTREAM_HEADER_BYTES_MAX);
     keep_alive_init(r);
     r->free_job = (struct loop_job){.run = free_request, .arg = r};
@@ -195,7 +197,7 @@ void request_refuse(struct connection *c, struct worker *w, enum end_reason why,
  */
 static bool is_served(const struct request *r, enum route_id id)
 {
-    const struct config *config = r->worker->shared->config;
+    const struct config *config = &r->settings->config;
     if (connection_is_for_metrics(r->connection))
         return id == ROUTE_METRICS || id == ROUTE_HEALTH;
     return id != ROUTE_METRICS || (config->metrics_key[0] && !config->metrics_address[0]);
@@ -235,8 +237,8 @@ static enum go step_authenticate(struct request *r)
     enum auth_result result = AUTH_OK;
     const bool is_for_metrics = r->route->id == ROUTE_METRICS;
     if (r->route->needs_key)
-        result = auth_check(is_for_metrics ? str_of(r->worker->shared->config->metrics_key)
-                                           : r->worker->shared->proxy_key,
+        result = auth_check(is_for_metrics ? str_of(r->settings->config.metrics_key)
+                                           : r->settings->proxy_key,
                             r->sent_head);
     if (r->worker->shared->memory && r->route->id == ROUTE_CHAT)
         r->tenant = thinking_memory_tenant(r->worker->shared->memory, auth_key(r->sent_head));
@@ -262,7 +264,7 @@ static enum go end_too_large(struct request *r)
 {
     char message[128];
     snprintf(message, sizeof(message), "The request's body is larger than %lld bytes.",
-             (long long)r->worker->shared->config->max_body_bytes);
+             (long long)r->settings->config.max_body_bytes);
     return end_saying(r, END_BODY_TOO_LARGE, message);
 }
 
@@ -270,9 +272,9 @@ static enum go step_read(struct request *r)
 {
     if (r->is_body_read || r->route->id != ROUTE_CHAT)
         return GO_ON; /* a body that nobody asked for is the connection's to throw away */
-    if (r->head.content_length > r->worker->shared->config->max_body_bytes)
+    if (r->head.content_length > r->settings->config.max_body_bytes)
         return end_too_large(r);
-    if (!body_budget_has(&r->worker->shared->bodies, r->worker->shared->config->body_memory_bytes,
+    if (!body_budget_has(&r->worker->shared->bodies, r->settings->config.body_memory_bytes,
                          r->head.content_length))
         return request_end(r, END_BODY_MEMORY, NULL); /* before it is sent */
     if (r->head.expects_continue && (r->head.is_chunked || r->head.content_length > 0))
@@ -449,8 +451,7 @@ void request_body(struct request *r, const char *p, size_t n)
     struct body_budget *budget = &r->worker->shared->bodies;
     if (n > r->body.max - r->body.len) {
         end_too_large(r);
-    } else if (!body_budget_take(budget, r->worker->shared->config->body_memory_bytes,
-                                 (int64_t)n)) {
+    } else if (!body_budget_take(budget, r->settings->config.body_memory_bytes, (int64_t)n)) {
         request_end(r, END_BODY_MEMORY, NULL);
     } else if (!buf_append(&r->body, p, n)) {
         body_budget_give(budget, (int64_t)n);

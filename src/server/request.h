@@ -22,6 +22,7 @@
 
 struct connection;
 struct leg;
+struct settings;
 struct worker;
 
 enum request_step {
@@ -58,6 +59,7 @@ struct request_head {
 
 struct request {
     struct worker *worker;
+    struct settings *settings;     /* held: those it began with */
     struct connection *connection; /* NULL once the answer is out or the client has left */
     struct list node;              /* in worker->tails or worker->models_waiters, or alone */
     enum request_step step;

@@ -71,8 +71,10 @@ static void tells_each_state(void **state)
         manager_init(&m, is_abstract);
         notify_init(&n, m.path);
         assert_true(n.fd >= 0);
-        notify_ready(&n, 8000);
+        notify_ready(&n, 8000, false);
         expect(&m, "READY=1\nSTATUS=listening on port 8000");
+        notify_ready(&n, 8000, true);
+        expect(&m, "READY=1\nSTATUS=listening on port 8000; the reload failed, the log says why");
         notify_reloading(&n, INT64_C(123456789012));
         expect(&m, "RELOADING=1\nMONOTONIC_USEC=123456789012");
         notify_alive(&n);
@@ -99,7 +101,7 @@ static void does_without_a_manager(void **state)
         struct notify n;
         notify_init(&n, paths[i]);
         assert_int_equal(n.fd, -1);
-        notify_ready(&n, 1);
+        notify_ready(&n, 1, false);
         notify_alive(&n);
         notify_done(&n);
     }

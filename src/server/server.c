@@ -107,6 +107,10 @@ static bool init_shared(struct server *s, const struct server_options *o, char *
     shared->policy = policy_of_config(o->config);
     retry_budget_init(&shared->retry_budget);
     admit_init(&shared->admit, o->config->requests_per_minute, o->config->tokens_per_minute);
+    if (!waiting_init(&shared->waiting, o->config->max_concurrent)) {
+        snprintf(why, why_size, "cannot get random bytes");
+        return false;
+    }
     return certificate_init(&shared->certificate, o->config, why, why_size) &&
            init_keys(shared, why, why_size) && init_upstream(shared, why, why_size) &&
            init_memory(s, why, why_size);
@@ -331,6 +335,7 @@ void server_destroy(struct server *s)
     loop_destroy(s->loop);
     thinking_memory_destroy(s->shared.memory);
     learned_done(&s->shared.learned);
+    waiting_done(&s->shared.waiting);
     free(s->shared.workers);
     free(s->stopped_jobs);
     upstream_keys_done(&s->shared.keys);

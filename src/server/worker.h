@@ -25,6 +25,7 @@
 #include "server/succession.h"
 #include "server/thinking_memory.h"
 #include "server/upstream_keys.h"
+#include "server/waiting.h"
 #include "translate/request.h"
 #include "upstream/upstream.h"
 
@@ -41,6 +42,7 @@ struct shared {
     struct certificate certificate;
     /* Written by all workers. */
     struct admit admit;
+    struct waiting waiting;
     struct health health;
     struct models_cache models;
     struct learned learned;
@@ -67,6 +69,7 @@ struct worker {
     struct list models_waiters; /* requests that wait for the first list of models */
     struct models_view models;
     struct metrics metrics;
+    struct waiting_room waiting;
     struct buf head, out; /* scratch for answers, used within one callback only */
     char date[32];
     int64_t date_unix_s;

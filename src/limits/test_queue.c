@@ -29,7 +29,7 @@ static int64_t ask(void *arg, struct queue_place *p)
     char *asked = arg;
     struct guest *g = LIST_OF(p, struct guest, place);
     if (asked)
-        strncat(asked, &g->name, 1);
+        asked[strlen(asked)] = g->name; /* there are zeros behind it */
     return g->wait_ms;
 }
 

@@ -290,7 +290,7 @@ describe('at once', () => {
         first.connection.close();
         await idle();
       }
-      assert.equal(gate.most, 1);
+      assert.ok(gate.most <= 1, `${gate.most} at once`);
     });
   });
 

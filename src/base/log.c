@@ -3,6 +3,7 @@
  */
 #include "base/log.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,20 +19,25 @@
 /* As much of a text as a line shows, so that one long text does not push the others out. */
 #define LOG_TEXT_MAX 1024
 
-static enum log_level lowest_level = LOG_INFO;
+static _Atomic int lowest_level = LOG_INFO;
 static bool is_json;
 
 static const char *const level_names[] = {"trace", "debug", "info", "warning", "error"};
 
+void log_set_level(enum log_level lowest)
+{
+    atomic_store_explicit(&lowest_level, (int)lowest, memory_order_relaxed);
+}
+
 void log_setup(enum log_level lowest, enum log_format format)
 {
-    lowest_level = lowest;
+    log_set_level(lowest);
     is_json = format == LOG_JSON || (format == LOG_AUTO && !isatty(STDERR_FILENO));
 }
 
 bool log_is_on(enum log_level level)
 {
-    return level >= lowest_level;
+    return (int)level >= atomic_load_explicit(&lowest_level, memory_order_relaxed);
 }
 
 static void append_time(struct buf *b)

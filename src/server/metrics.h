@@ -72,7 +72,8 @@ void metrics_saw_retry(struct metrics *m, const char *how, int status, int64_t w
  * static text. */
 void metrics_saw_wait(struct metrics *m, const char *outcome, int64_t waited_us);
 
-/* Everything, of all workers. False without memory. */
-bool metrics_write(struct shared *shared, int64_t now_us, struct buf *out);
+/* Everything, of all workers; `keys` are those that are in use. False without memory. */
+bool metrics_write(struct shared *shared, const struct upstream_keys *keys, int64_t now_us,
+                   struct buf *out);
 
 #endif

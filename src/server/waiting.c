@@ -184,7 +184,17 @@ static void look(struct shared *shared, int64_t now_us)
     call_worker(worker);
 }
 
-void waiting_look(struct worker *worker)
+void waiting_resize(struct shared *shared, int64_t now_us, int64_t slots_max)
+{
+    struct waiting *w = &shared->waiting;
+    pthread_mutex_lock(&w->lock);
+    atomic_store(&w->slots_max, slots_max);
+    look(shared, now_us);
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* Something was given back. */
+static void look_if_any(struct worker *worker)
 {
     struct waiting *w = &worker->shared->waiting;
     if (atomic_load(&w->n) == 0)
@@ -353,12 +363,12 @@ static enum go refuse_as_full(struct request *r, const struct want *want)
 
 static int64_t longest_wait_us(const struct request *r)
 {
-    return r->worker->shared->config->rate_limit_wait_s * 1000000;
+    return r->settings->config.rate_limit_wait_s * 1000000;
 }
 
 static size_t queue_max(const struct request *r)
 {
-    return (size_t)r->worker->shared->config->queue_max;
+    return (size_t)r->settings->config.queue_max;
 }
 
 /* It waits no longer; `outcome` as the metrics have it. The lock is not held. */
@@ -547,7 +557,7 @@ void waiting_settle(struct request *r, int64_t used_tokens)
     if (r->waiter)
         leave(r);
     admit_settle(&r->worker->shared->admit, now_of(r), &r->ticket, used_tokens);
-    waiting_look(r->worker);
+    look_if_any(r->worker);
 }
 
 void waiting_release(struct request *r)

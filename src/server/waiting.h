@@ -53,6 +53,9 @@ struct waiting_room {
 /* False without randomness. */
 bool waiting_init(struct waiting *w, int64_t slots_max);
 void waiting_done(struct waiting *w);
+/* The limits have changed: another number of requests at once, and those who wait may be served.
+ * From any thread. */
+void waiting_resize(struct shared *shared, int64_t now_us, int64_t slots_max);
 void waiting_room_init(struct worker *w);
 /* Accepts a zeroed one. */
 void waiting_room_done(struct worker *w);
@@ -67,8 +70,6 @@ enum go step_reserve(struct request *r);
 void waiting_settle(struct request *r, int64_t used_tokens);
 /* Its upstream calls are over too: another may have its place among the requests at once. */
 void waiting_release(struct request *r);
-/* Limits have changed, or something was given back: some who wait may be served now. */
-void waiting_look(struct worker *w);
 /* For the metrics. */
 int64_t waiting_slots_used(struct waiting *w);
 

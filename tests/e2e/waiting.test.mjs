@@ -1,11 +1,13 @@
 // RATE_LIMIT_WAIT, MAX_CONCURRENT_REQUESTS and QUEUE_MAX: requests that wait for their turn.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
 import { readMetrics } from './lib/exposition.mjs';
 import { Gate } from './lib/gate.mjs';
 import { Connection, ask, chat, readStream, request, send } from './lib/http.mjs';
-import { isSanitized, sleep, startProxy, startSim, until } from './lib/process.mjs';
+import { isSanitized, scratch, sleep, startProxy, startSim, until } from './lib/process.mjs';
 
 const METRICS_KEY = 'e2e-metrics-key-1618033988';
 
@@ -38,18 +40,18 @@ function tools(proxy) {
   };
 }
 
-async function withProxy(upstream, env, use) {
-  const proxy = await startProxy(upstream, { METRICS_KEY, WORKERS: '4', ...env });
+async function withProxy(upstream, env, use, flags) {
+  const proxy = await startProxy(upstream, { METRICS_KEY, WORKERS: '4', ...env }, flags);
   try {
     await use(tools(proxy));
   } finally {
     await proxy.stop();
   }
 }
-async function withGate(env, use, onCall) {
+async function withGate(env, use, onCall, flags) {
   const gate = await Gate.start(onCall);
   try {
-    await withProxy(gate, env, (t) => use({ gate, ...t }));
+    await withProxy(gate, env, (t) => use({ gate, ...t }), flags);
   } finally {
     await gate.stop();
   }
@@ -357,6 +359,36 @@ describe('at once', () => {
       for (const { answer } of [first, second]) assert.equal((await answer()).status, 200);
       assert.deepEqual(gate.tags, ['first', 'second', 'second']);
     });
+  });
+});
+
+describe('a reload', () => {
+  it('lets those who wait go on, as far as the new limit allows', async () => {
+    const file = path.join(scratch(), 'settings');
+    const limit = (n) => writeFileSync(file, `MAX_CONCURRENT_REQUESTS=${n}\n`);
+    limit(1);
+    await withGate({ RATE_LIMIT_WAIT: '20' }, async ({ gate, begin, waiting, proxy, idle }) => {
+      const begun = await Promise.all(Array.from({ length: 6 }, (_, i) => begin(`request ${i}`)));
+      await waiting(5);
+      limit(3);
+      proxy.child.kill('SIGHUP');
+      await waiting(3);
+      await gate.call(3);
+      limit(2);
+      proxy.child.kill('SIGHUP');
+      await until('the reloads', () => proxy.stderr.split('"message":"reloaded"').length === 3);
+      gate.calls[0].answer();
+      await sleep(100);
+      assert.equal(gate.calls.length, 3, 'two are still under way');
+      gate.calls[1].answer();
+      await gate.call(4);
+      limit(0);
+      proxy.child.kill('SIGHUP');
+      await gate.call(6);
+      for (const call of gate.open) call.answer();
+      for (const { answer } of begun) assert.equal((await answer()).status, 200);
+      await idle();
+    }, undefined, ['--env-file', file]);
   });
 });
 

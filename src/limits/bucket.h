@@ -16,8 +16,7 @@
 
 struct bucket {
     _Atomic int64_t full_at_ns; /* monotonic; in the past = full */
-    int64_t per_minute;         /* capacity and refill; 0 = unlimited */
-    int64_t slack_ns;           /* what rounding may have cost; less than one token's time */
+    _Atomic int64_t per_minute; /* capacity and refill; 0 = unlimited */
 };
 
 struct bucket_level {
@@ -28,6 +27,11 @@ struct bucket_level {
 
 /* Starts full. A negative `per_minute` means unlimited, as 0 does. */
 void bucket_init(struct bucket *b, int64_t per_minute);
+/*
+ * Another limit from now on, without filling it up: a larger one adds to what is there, of a
+ * smaller one as large a part is there as before.
+ */
+void bucket_resize(struct bucket *b, int64_t now_us, int64_t per_minute);
 /*
  * Takes `n` tokens if they are there. On refusal nothing is taken and *ret_wait_ms says when they
  * will be; -1 when `n` is larger than the whole bucket, which no waiting mends.

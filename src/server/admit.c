@@ -11,6 +11,13 @@ void admit_init(struct admit *a, int64_t requests_per_minute, int64_t tokens_per
     bucket_init(&a->tokens, tokens_per_minute);
 }
 
+void admit_resize(struct admit *a, int64_t now_us, int64_t requests_per_minute,
+                  int64_t tokens_per_minute)
+{
+    bucket_resize(&a->requests, now_us, requests_per_minute);
+    bucket_resize(&a->tokens, now_us, tokens_per_minute);
+}
+
 static enum admit_result take(struct bucket *b, int64_t now_us, int64_t n, int64_t *ret_wait_ms)
 {
     if (bucket_take(b, now_us, n, ret_wait_ms))

@@ -28,6 +28,9 @@ enum admit_result {
 };
 
 void admit_init(struct admit *a, int64_t requests_per_minute, int64_t tokens_per_minute);
+/* Other limits from now on. What requests under way have taken is settled by the new ones. */
+void admit_resize(struct admit *a, int64_t now_us, int64_t requests_per_minute,
+                  int64_t tokens_per_minute);
 /* Takes `n` requests. When they are refused those that the ticket has are given back too. */
 enum admit_result admit_requests(struct admit *a, int64_t now_us, int64_t n, struct admit_ticket *t,
                                  int64_t *ret_wait_ms);

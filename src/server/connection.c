@@ -84,7 +84,7 @@ static struct client *client_of(struct connection *base)
 
 static const struct config *config_of(const struct client *c)
 {
-    return c->worker->shared->config;
+    return &c->worker->settings.current->config;
 }
 
 /* The state, and the time it may take. */
@@ -549,7 +549,7 @@ static void accept_client(struct worker *w, int fd, bool is_for_metrics)
     static const struct channel_callbacks callbacks = {on_open, on_data, on_drain, on_end};
     struct certificate *certificate = &w->shared->certificate;
     const bool has_tls = certificate_is_set(certificate) && !is_for_metrics;
-    const int64_t max = w->shared->config->max_connections;
+    const int64_t max = w->settings.current->config.max_connections;
     const int64_t n = atomic_fetch_add(&w->shared->n_connections, 1) + 1;
     struct client *c = n <= max + SURPLUS_MAX ? create(w) : NULL;
     struct tls *tls = c && has_tls ? certificate_session(certificate) : NULL;

@@ -69,7 +69,7 @@ static struct h2_stream *stream_of(struct connection *c)
 
 static const struct config *config_of(const struct connection_h2 *h)
 {
-    return h->host.worker->shared->config;
+    return &h->host.worker->settings.current->config;
 }
 
 static int64_t now_us(const struct connection_h2 *h)
@@ -301,7 +301,7 @@ static void on_request_head(void *arg, struct h2_inbound *inbound,
         h2_inbound_reset(inbound, H2_INTERNAL_ERROR);
         return;
     }
-    *s = (struct h2_stream){.base = {&stream_kind}, .client = h, .inbound = inbound};
+    *s = (struct h2_stream){.base = {.kind = &stream_kind}, .client = h, .inbound = inbound};
     s->free_job = (struct loop_job){.run = free_stream, .arg = s};
     s->began_us = s->body_at_us = s->moved_at_us = now_us(h);
     h2_inbound_set_arg(inbound, s);

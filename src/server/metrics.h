@@ -67,7 +67,8 @@ void metrics_saw_answer(struct metrics *m, int status, const char *why);
 /* A call is made again: `how` is static text. */
 void metrics_saw_retry(struct metrics *m, const char *how, int status, int64_t wait_ms);
 
-/* Everything, of all workers. False without memory. */
-bool metrics_write(const struct shared *shared, int64_t now_us, struct buf *out);
+/* Everything, of all workers; `keys` are those that are in use. False without memory. */
+bool metrics_write(const struct shared *shared, const struct upstream_keys *keys, int64_t now_us,
+                   struct buf *out);
 
 #endif

@@ -304,7 +304,8 @@ static void write_process(struct buf *out, const struct shared *shared)
                             (uint64_t)shared->started_unix_ms * 1000);
 }
 
-bool metrics_write(const struct shared *shared, int64_t now_us, struct buf *out)
+bool metrics_write(const struct shared *shared, const struct upstream_keys *keys, int64_t now_us,
+                   struct buf *out)
 {
     struct metrics *m = calloc(1, sizeof(*m));
     if (!m)
@@ -317,10 +318,11 @@ bool metrics_write(const struct shared *shared, int64_t now_us, struct buf *out)
     write_count(out, METRIC_IN_FLIGHT, &m->in_flight);
     write_count(out, METRIC_STREAMS, &m->streams);
     write_one(out, METRIC_CONNECTIONS, n_connections > 0 ? (uint64_t)n_connections : 0);
+    write_one(out, METRIC_BODIES, (uint64_t)atomic_load(&shared->bodies.held));
     write_tokens(out, m);
     write_histograms(out, m);
     write_upstream(out, m);
-    write_keys(out, m, &shared->keys, now_us);
+    write_keys(out, m, keys, now_us);
     write_one(out, METRIC_BREAKER, breaker_is_open(&shared->breaker));
     write_count(out, METRIC_BREAKER_OPENED, &m->breaker_opened);
     write_count(out, METRIC_CONTINUED, &m->continuations);

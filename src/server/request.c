@@ -19,6 +19,8 @@
 #include "server/attempt.h"
 #include "server/auth.h"
 #include "server/connection.h"
+#include "server/keep_alive.h"
+#include "server/outcome.h"
 #include "server/relay.h"
 #include "server/worker.h"
 
@@ -102,14 +104,21 @@ static enum go end_saying(struct request *r, enum end_reason why, const char *me
 
 /* Birth ----------------------------------------------------------------------------------- */
 
+void request_free_body(struct request *r)
+{
+    body_budget_give(&r->worker->shared->bodies, (int64_t)r->body.len);
+    buf_done(&r->body);
+}
+
 static void free_request(void *arg)
 {
     struct request *r = arg;
     struct worker *w = r->worker;
     count_add(&w->metrics.in_flight, (uint64_t)-1);
     arena_done(&r->arena);
-    buf_done(&r->body);
+    request_free_body(r);
     buf_done(&r->upstream_headers);
+    settings_drop(r->settings);
     free(r);
     worker_may_stop(w);
 }
@@ -121,11 +130,13 @@ static struct request *create(struct connection *c, struct worker *w)
         return NULL;
     r->worker = w;
     r->connection = c;
+    r->settings = settings_hold(w->settings.current);
     r->tls_version = connection_tls_version(c);
     list_init(&r->node);
     arena_init(&r->arena, ARENA_BYTES_MAX);
-    buf_init(&r->body, (size_t)w->shared->config->max_body_bytes);
+    buf_init(&r->body, (size_t)r->settings->config.max_body_bytes);
     buf_init(&r->upstream_headers, UPSTREAM_HEADER_BYTES_MAX);
+    keep_alive_init(r);
     r->free_job = (struct loop_job){.run = free_request, .arg = r};
     r->started_us = loop_now_us(w->loop);
     id_random(r->id, sizeof(r->id), "req_");
@@ -186,7 +197,7 @@ void request_refuse(struct connection *c, struct worker *w, enum end_reason why,
  */
 static bool is_served(const struct request *r, enum route_id id)
 {
-    const struct config *config = r->worker->shared->config;
+    const struct config *config = &r->settings->config;
     if (connection_is_for_metrics(r->connection))
         return id == ROUTE_METRICS || id == ROUTE_HEALTH;
     return id != ROUTE_METRICS || (config->metrics_key[0] && !config->metrics_address[0]);
@@ -226,8 +237,8 @@ static enum go step_authenticate(struct request *r)
     enum auth_result result = AUTH_OK;
     const bool is_for_metrics = r->route->id == ROUTE_METRICS;
     if (r->route->needs_key)
-        result = auth_check(is_for_metrics ? str_of(r->worker->shared->config->metrics_key)
-                                           : r->worker->shared->proxy_key,
+        result = auth_check(is_for_metrics ? str_of(r->settings->config.metrics_key)
+                                           : r->settings->proxy_key,
                             r->sent_head);
     if (r->worker->shared->memory && r->route->id == ROUTE_CHAT)
         r->tenant = thinking_memory_tenant(r->worker->shared->memory, auth_key(r->sent_head));
@@ -253,7 +264,7 @@ static enum go end_too_large(struct request *r)
 {
     char message[128];
     snprintf(message, sizeof(message), "The request's body is larger than %lld bytes.",
-             (long long)r->worker->shared->config->max_body_bytes);
+             (long long)r->settings->config.max_body_bytes);
     return end_saying(r, END_BODY_TOO_LARGE, message);
 }
 
@@ -261,8 +272,11 @@ static enum go step_read(struct request *r)
 {
     if (r->is_body_read || r->route->id != ROUTE_CHAT)
         return GO_ON; /* a body that nobody asked for is the connection's to throw away */
-    if (r->head.content_length > r->worker->shared->config->max_body_bytes)
+    if (r->head.content_length > r->settings->config.max_body_bytes)
         return end_too_large(r);
+    if (!body_budget_has(&r->worker->shared->bodies, r->settings->config.body_memory_bytes,
+                         r->head.content_length))
+        return request_end(r, END_BODY_MEMORY, NULL); /* before it is sent */
     if (r->head.expects_continue && (r->head.is_chunked || r->head.content_length > 0))
         connection_write(r->connection, STR("HTTP/1.1 100 Continue\r\n\r\n"));
     return GO_WAIT;
@@ -336,7 +350,7 @@ static enum go step_finish(struct request *r)
     struct worker *w = r->worker;
     if (r->ended_us == 0) {
         r->ended_us = loop_now_us(w->loop);
-        admit_settle(&w->shared->admit, r->ended_us, &r->ticket, relay_used_tokens(r));
+        admit_settle(&w->shared->admit, r->ended_us, &r->ticket, outcome_used_tokens(r));
     }
     if (r->is_stream_open)
         count_add(&w->metrics.streams, (uint64_t)-1);
@@ -403,13 +417,13 @@ static enum go step_record(struct request *r)
         record.ignored = r->translated.ignored;
         record.modified = r->translated.modified;
     }
-    const struct tr_usage usage = relay_usage(r);
-    record.served_model = relay_model(r);
+    const struct tr_usage usage = outcome_usage(r);
+    record.served_model = outcome_model(r);
     record.input_tokens = usage.input + usage.cache_read + usage.cache_write;
     record.cache_read_tokens = usage.cache_read;
     record.cache_write_tokens = usage.cache_write;
     record.reasoning_tokens = usage.thinking;
-    record.upstream_key = (int64_t)relay_key(r);
+    record.upstream_key = (int64_t)outcome_key(r);
     record.output_tokens = usage.output;
     struct buf *refused = worker_out_buf(r->worker), *learned = worker_head_buf(r->worker);
     tr_amend_write(r->amend, refused);
@@ -434,12 +448,18 @@ void request_body(struct request *r, const char *p, size_t n)
 {
     if (r->step != STEP_READ)
         return;
-    if (buf_append(&r->body, p, n))
-        return;
-    if (n > r->body.max - r->body.len)
+    struct body_budget *budget = &r->worker->shared->bodies;
+    if (n > r->body.max - r->body.len) {
         end_too_large(r);
-    else
+    } else if (!body_budget_take(budget, r->settings->config.body_memory_bytes,
+                                 (int64_t)n)) {
+        request_end(r, END_BODY_MEMORY, NULL);
+    } else if (!buf_append(&r->body, p, n)) {
+        body_budget_give(budget, (int64_t)n);
         request_end(r, END_OUT_OF_MEMORY, NULL);
+    } else {
+        return;
+    }
     request_drive(r);
 }
 

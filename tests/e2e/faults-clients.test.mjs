@@ -169,6 +169,27 @@ describe('clients that leave', () => {
       count(name, all.length);
     });
 
+  it('cell C8: the client leaves in the middle of eight choices: each call is cancelled', async () => {
+    for (const side of sides)
+      for (const [how, way] of waysToLeave.slice(0, 3)) {
+        const tag = newTag('choices');
+        const connection = await open(side);
+        await connection.write(chat(ask(tag + slow, { stream: true, n: 8 })));
+        await connection.wait('all choices have begun', (c) => Array.from({ length: 8 }, (_, i) => i).every((i) => c.data.includes(`"index":${i},"delta":{"content"`)));
+        const calls = recorder.messages.filter((call) => call.raw.includes(tag));
+        assert.equal(calls.length, 8);
+        way(connection);
+        await until(`${how}: all calls are cancelled`, () => calls.every((call) => call.abortedAtMs), 1000);
+        await connection.closed(3000);
+        connection.close();
+      }
+    for (const side of sides) {
+      side.most = Math.max(side.most, descriptors(side.proxy));
+      await isAsBefore(side);
+    }
+    count('C8, eight choices', 6);
+  });
+
   it('cell C2: the client leaves in the TLS handshake', async () => {
     const hello = await clientHello();
     const pieces = [hello.subarray(0, 1), hello.subarray(0, hello.length / 2), hello];

@@ -13,6 +13,7 @@
 #include "server/attempt.h"
 #include "server/connection.h"
 #include "server/keep_alive.h"
+#include "server/outcome.h"
 #include "server/response.h"
 #include "server/retry.h"
 #include "server/secrets.h"
@@ -94,6 +95,12 @@ static void take_done(struct leg *leg, struct buf *out)
         request_end(r, END_DONE, NULL);
 }
 
+static void write_error(const struct request *r, const struct api_error *error, struct buf *out)
+{
+    const struct tr_usage used = outcome_usage(r);
+    tr_stream_write_error(error, &used, out);
+}
+
 /* The translator has taken what came; `out` holds what it gave. `why`: what a failure is called. */
 static void deliver(struct leg *leg, enum tr_state state, struct buf *out, enum end_reason why)
 {
@@ -128,8 +135,9 @@ static void deliver(struct leg *leg, enum tr_state state, struct buf *out, enum 
         return;
     snprintf(r->detail, sizeof(r->detail), "%s", error->code[0] ? error->code : error->type);
     if (r->status != 0) {
-        if (out->len == RESPONSE_CHUNK_ROOM) /* comments alone went out: it does not know of them */
-            tr_stream_write_error(error, out);
+        /* One choice does not know of the others, nor of an answer that is comments so far. */
+        if (r->choices || out->len == RESPONSE_CHUNK_ROOM)
+            write_error(r, error, out);
         send_piece(r, out, true);
     }
     request_end(r, why, error);
@@ -152,7 +160,7 @@ static void end_with(struct request *r, enum end_reason why, const struct api_er
     if (r->end != END_NONE)
         return;
     if (out) {
-        tr_stream_write_error(error, out);
+        write_error(r, error, out);
         send_piece(r, out, true);
     }
     request_end(r, why, error);

@@ -157,6 +157,7 @@ async function run() {
   execFileSync('strace', ['-V'], { stdio: 'ignore' });
   rmSync(FOLDER, { recursive: true, force: true });
   mkdirSync(FOLDER, { recursive: true });
+  writeFileSync(path.join(FOLDER, '.env'), 'LOG_LEVEL=info\n'); // read again on SIGHUP
   const certificate = makeCertificate();
   const secure = await Process.start('sim-tls', ['sim', '--port', '0', '--cert', certificate.cert, '--key', certificate.key], { folder: FOLDER, listening: [/listening on https:\/\/\S+:(\d+)/] });
   const plain = await Process.start('sim', ['sim', '--port', '0'], { folder: FOLDER, listening: [/listening on http:\/\/\S+:(\d+)/] });

@@ -13,6 +13,7 @@
 #include "server/attempt.h"
 #include "server/connection.h"
 #include "server/keep_alive.h"
+#include "server/outcome.h"
 #include "server/response.h"
 #include "server/retry.h"
 #include "server/secrets.h"
@@ -94,6 +95,12 @@ static void take_done(struct leg *leg, struct buf *out)
         request_end(r, END_DONE, NULL);
 }
 
+static void write_error(const struct request *r, const struct api_error *error, struct buf *out)
+{
+    const struct tr_usage used = outcome_usage(r);
+    tr_stream_write_error(error, &used, out);
+}
+
 /* The translator has taken what came; `out` holds what it gave. `why`: what a failure is called. */
 static void deliver(struct leg *leg, enum tr_state state, struct buf *out, enum end_reason why)
 {
@@ -128,8 +135,9 @@ static void deliver(struct leg *leg, enum tr_state state, struct buf *out, enum 
         return;
     snprintf(r->detail, sizeof(r->detail), "%s", error->code[0] ? error->code : error->type);
     if (r->status != 0) {
-        if (out->len == RESPONSE_CHUNK_ROOM) /* comments alone went out: it does not know of them */
-            tr_stream_write_error(error, out);
+        /* One choice does not know of the others, nor of an answer that is comments so far. */
+        if (r->choices || out->len == RESPONSE_CHUNK_ROOM)
+            write_error(r, error, out);
         send_piece(r, out, true);
     }
     request_end(r, why, error);
@@ -152,7 +160,7 @@ static void end_with(struct request *r, enum end_reason why, const struct api_er
     if (r->end != END_NONE)
         return;
     if (out) {
-        tr_stream_write_error(error, out);
+        write_error(r, error, out);
         send_piece(r, out, true);
     }
     request_end(r, why, error);
@@ -203,6 +211,14 @@ static bool is_ours(const struct config *config, struct str name)
             str_starts(name, STR("anthropic-ratelimit-input-tokens-")));
 }
 
+/* As much of it as there is room for. */
+static void keep_id(struct request *r, struct str id)
+{
+    size_t n = id.n < sizeof(r->id) - 1 ? id.n : sizeof(r->id) - 1;
+    memcpy(r->id, id.p, n);
+    r->id[n] = '\0';
+}
+
 static void take_headers(struct request *r, int status, const struct upstream_header *headers,
                          size_t n)
 {
@@ -211,7 +227,7 @@ static void take_headers(struct request *r, int status, const struct upstream_he
     for (size_t i = 0; i < n; i++) {
         struct str name = headers[i].name, value = headers[i].value;
         if (str_eq(name, STR("request-id")) && value.n)
-            snprintf(r->id, sizeof(r->id), "%.*s", (int)(value.n < 63 ? value.n : 63), value.p);
+            keep_id(r, value);
         if (!is_ours(&r->settings->config, name))
             tr_response_header(status, name, value, now_ms, &r->upstream_headers);
     }
@@ -276,7 +292,8 @@ static void take_signs(struct leg *leg, int status, const struct upstream_header
     const int64_t now_us = loop_now_us(r->worker->loop);
     leg->status = status;
     leg->says_retry = upstream_says_retry(headers, n);
-    leg->retry_after_ms = upstream_retry_after_ms(headers, n);
+    /* Some 200s have one too, which is not about an overload that comes in their stream. */
+    leg->retry_after_ms = status == 200 ? 0 : upstream_retry_after_ms(headers, n);
     health_saw_status(&shared->health, now_us, status);
     retry_saw_key(leg, status);
     metrics_saw_answer(&r->worker->metrics, status, NULL);

@@ -100,9 +100,7 @@ static bool is_over(const struct tr_stream *s)
 
 static bool is_flowing(const struct tr_stream *s)
 {
-    const struct tr_choices *choices = s->answer.params->choices;
-    return s->state == TR_FLOWING || (s->state == TR_PAUSED && s->paused_from == TR_FLOWING) ||
-           (choices && choices->n_begun > 0);
+    return s->state == TR_FLOWING || (s->state == TR_PAUSED && s->paused_from == TR_FLOWING);
 }
 
 enum tr_state tr_stream_fail(struct tr_stream *s, const struct api_error *why, struct buf *out)
@@ -113,8 +111,8 @@ enum tr_state tr_stream_fail(struct tr_stream *s, const struct api_error *why, s
     if (s->error)
         *s->error = *why;
     size_t at = out->len;
-    if (is_flowing(s))
-        chunk_write_error(why, out);
+    if (is_flowing(s) && !s->answer.params->choices)
+        chunk_write_error(why, &s->total, out);
     if (out->failed)
         out->len = at; /* half an event is worse than none */
     s->state = TR_FAILED;
@@ -565,9 +563,10 @@ bool tr_choices_write_end(struct tr_stream *const streams[], size_t n, struct bu
     return !out->failed;
 }
 
-void tr_stream_write_error(const struct api_error *error, struct buf *out)
+void tr_stream_write_error(const struct api_error *error, const struct tr_usage *used,
+                           struct buf *out)
 {
-    chunk_write_error(error, out);
+    chunk_write_error(error, used, out);
 }
 
 void tr_stream_write_comment(struct buf *out)

@@ -21,6 +21,9 @@ struct config {
     double model_temperature;     /* MODEL_TEMPERATURE */
     int64_t tokens_per_minute;    /* TOKENS_PER_MINUTE; 0 = unlimited */
     int64_t requests_per_minute;  /* REQUESTS_PER_MINUTE; 0 = unlimited */
+    int64_t max_concurrent;       /* MAX_CONCURRENT_REQUESTS; 0 = unlimited */
+    int64_t rate_limit_wait_s;    /* RATE_LIMIT_WAIT; 0 = nobody waits */
+    int64_t queue_max;            /* QUEUE_MAX */
     int64_t max_tokens;           /* MAX_TOKENS; 0 = the model's maximum */
     char *host;                   /* HOST, --host */
     int64_t port;                 /* PORT, --port; 0 = the kernel picks */

@@ -148,3 +148,12 @@ struct bucket_level bucket_level(const struct bucket *b, int64_t now_us)
         debt >= MINUTE_NS ? 0 : (int64_t)((__int128)(MINUTE_NS - debt) * limit / MINUTE_NS);
     return level;
 }
+
+int64_t bucket_wait_ms(const struct bucket *b, int64_t now_us, int64_t n)
+{
+    struct bucket copy;
+    int64_t wait_ms;
+    bucket_init(&copy, b->per_minute);
+    atomic_init(&copy.full_at_ns, atomic_load_explicit(&b->full_at_ns, memory_order_relaxed));
+    return bucket_take(&copy, now_us, n, &wait_ms) ? 0 : wait_ms;
+}

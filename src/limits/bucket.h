@@ -37,6 +37,8 @@ void bucket_resize(struct bucket *b, int64_t now_us, int64_t per_minute);
  * will be; -1 when `n` is larger than the whole bucket, which no waiting mends.
  */
 bool bucket_take(struct bucket *b, int64_t now_us, int64_t n, int64_t *ret_wait_ms);
+/* What bucket_take would say, without taking: 0 when they are there. */
+int64_t bucket_wait_ms(const struct bucket *b, int64_t now_us, int64_t n);
 /* Takes `n` more whatever is there (the bucket may go into debt), or gives back with n < 0. */
 void bucket_settle(struct bucket *b, int64_t now_us, int64_t n);
 struct bucket_level bucket_level(const struct bucket *b, int64_t now_us);

@@ -77,6 +77,25 @@ static void refused_takes_nothing(void **state)
     assert_true(bucket_take(&b, 0, 10, &wait));
 }
 
+static void asking_tells_what_taking_would(void **state)
+{
+    (void)state;
+    struct bucket b;
+    bucket_init(&b, 60);
+    int64_t wait;
+    assert_int_equal(bucket_wait_ms(&b, 0, 60), 0);
+    assert_int_equal(bucket_wait_ms(&b, 0, 61), -1);
+    assert_true(bucket_take(&b, 0, 60, &wait));
+    for (int64_t n = 1; n <= 60; n++) {
+        assert_false(bucket_take(&b, SECOND_US / 2, n, &wait));
+        assert_int_equal(bucket_wait_ms(&b, SECOND_US / 2, n), wait);
+    }
+    assert_int_equal(bucket_wait_ms(&b, 2 * SECOND_US, 2), 0);
+    assert_int_equal(bucket_level(&b, 2 * SECOND_US).remaining, 2);
+    bucket_init(&b, 0);
+    assert_int_equal(bucket_wait_ms(&b, 0, INT64_MAX), 0);
+}
+
 static void larger_than_the_bucket_never_fits(void **state)
 {
     (void)state;
@@ -396,6 +415,7 @@ int main(void)
         cmocka_unit_test(whole_bucket_at_once),
         cmocka_unit_test(waiting_as_told_is_enough),
         cmocka_unit_test(refused_takes_nothing),
+        cmocka_unit_test(asking_tells_what_taking_would),
         cmocka_unit_test(larger_than_the_bucket_never_fits),
         cmocka_unit_test(idle_time_banks_nothing),
         cmocka_unit_test(zero_is_unlimited),

@@ -25,11 +25,11 @@ static enum admit_result take(struct bucket *b, int64_t now_us, int64_t n, int64
     return *ret_wait_ms < 0 ? ADMIT_TOO_LARGE : ADMIT_WAIT;
 }
 
-/* Nothing was sent: it does not count. */
-static void give_back(struct admit *a, int64_t now_us, struct admit_ticket *t)
+void admit_undo(struct admit *a, int64_t now_us, struct admit_ticket *t)
 {
     bucket_settle(&a->requests, now_us, -t->requests);
-    t->requests = 0;
+    bucket_settle(&a->tokens, now_us, -t->tokens);
+    *t = (struct admit_ticket){0};
 }
 
 enum admit_result admit_requests(struct admit *a, int64_t now_us, int64_t n, struct admit_ticket *t,
@@ -39,7 +39,7 @@ enum admit_result admit_requests(struct admit *a, int64_t now_us, int64_t n, str
     if (result == ADMIT_OK)
         t->requests += n;
     else
-        give_back(a, now_us, t);
+        admit_undo(a, now_us, t);
     return result;
 }
 
@@ -50,7 +50,7 @@ enum admit_result admit_tokens(struct admit *a, int64_t now_us, int64_t estimate
     if (result == ADMIT_OK)
         t->tokens = estimate;
     else
-        give_back(a, now_us, t);
+        admit_undo(a, now_us, t);
     return result;
 }
 

@@ -37,6 +37,8 @@ enum admit_result admit_requests(struct admit *a, int64_t now_us, int64_t n, str
 /* Takes `estimate` tokens. When they are refused the requests are given back too. */
 enum admit_result admit_tokens(struct admit *a, int64_t now_us, int64_t estimate,
                                struct admit_ticket *t, int64_t *ret_wait_ms);
+/* Gives back all that the ticket has: nothing was sent. */
+void admit_undo(struct admit *a, int64_t now_us, struct admit_ticket *t);
 /* Replaces the estimate by what was used. Does nothing when nothing was taken. */
 void admit_settle(struct admit *a, int64_t now_us, struct admit_ticket *t, int64_t used);
 

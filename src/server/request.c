@@ -3,9 +3,9 @@
  *
  * The connection makes a request when its head is read. The driver runs one step after the other;
  * a step that has to wait says so, and whoever sees the awaited thing happen (the connection: the
- * body is in; relay.c: the upstream sent something; models_cache.c: the list is there) drives on.
- * request_set_step is the only place that changes the step, request_end the only one that ends a
- * request, for a reason from end_reasons.def.
+ * body is in; relay.c: the upstream sent something; waiting.c: it is its turn; models_cache.c: the
+ * list is there) drives on. request_set_step is the only place that changes the step, request_end
+ * the only one that ends a request, for a reason from end_reasons.def.
  */
 #include "server/request.h"
 
@@ -22,6 +22,7 @@
 #include "server/keep_alive.h"
 #include "server/outcome.h"
 #include "server/relay.h"
+#include "server/waiting.h"
 #include "server/worker.h"
 
 #define ARENA_BYTES_MAX (16u << 20)
@@ -29,8 +30,6 @@
 static enum go step_route(struct request *r);
 static enum go step_authenticate(struct request *r);
 static enum go step_read(struct request *r);
-static enum go step_admit(struct request *r);
-static enum go step_reserve(struct request *r);
 static enum go step_relay(struct request *r);
 static enum go step_finish(struct request *r);
 static enum go step_record(struct request *r);
@@ -40,9 +39,9 @@ static enum go (*const steps[])(struct request *r) = {
     [STEP_AUTHENTICATE] = step_authenticate, /* 401 */
     [STEP_READ] = step_read,                 /* the body; 413 */
     [STEP_ANSWER] = step_answer,             /* answer.c: what needs no upstream call */
-    [STEP_ADMIT] = step_admit,               /* requests per minute; 429 */
+    [STEP_ADMIT] = step_admit,               /* waiting.c: requests per minute; 429 */
     [STEP_TRANSLATE] = step_translate, /* attempt.c: OpenAI's request -> Anthropic's; 400, 404 */
-    [STEP_RESERVE] = step_reserve,     /* tokens per minute; 429 */
+    [STEP_RESERVE] = step_reserve,     /* waiting.c: all limits, or its turn; 429 */
     [STEP_SEND] = step_send,           /* attempt.c: off to the upstream, once a choice */
     [STEP_RELAY] = step_relay,         /* relay.c: its answer -> the client's; retry.c: the call
                                         * again, or STEP_SEND without what was refused */
@@ -242,6 +241,7 @@ static enum go step_authenticate(struct request *r)
                             r->sent_head);
     if (r->worker->shared->memory && r->route->id == ROUTE_CHAT)
         r->tenant = thinking_memory_tenant(r->worker->shared->memory, auth_key(r->sent_head));
+    r->client = waiting_key(&r->worker->shared->waiting, auth_key(r->sent_head));
     r->sent_head = NULL; /* the parser forgets it soon */
     switch (result) {
     case AUTH_OK:
@@ -282,55 +282,6 @@ static enum go step_read(struct request *r)
     return GO_WAIT;
 }
 
-static enum go end_limited(struct request *r, enum end_reason why, enum admit_result result,
-                           const char *what, const char *setting, int64_t limit, int64_t asked)
-{
-    char message[256];
-    if (result == ADMIT_TOO_LARGE) {
-        r->is_final = true;
-        snprintf(message, sizeof(message),
-                 "Request too large: about %lld %s, and this proxy allows %lld per minute (%s). "
-                 "The request must be made smaller or the setting larger.",
-                 (long long)asked, what, (long long)limit, setting);
-        return end_saying(r, END_LARGER_THAN_LIMIT, message);
-    }
-    snprintf(message, sizeof(message),
-             "Rate limit reached for %s per minute: Limit %lld (%s), Requested %lld. "
-             "Please try again in %lld.%03llds.",
-             what, (long long)limit, setting, (long long)asked, (long long)(r->wait_ms / 1000),
-             (long long)(r->wait_ms % 1000));
-    return end_saying(r, why, message);
-}
-
-static enum go step_admit(struct request *r)
-{
-    struct admit *a = &r->worker->shared->admit;
-    enum admit_result result =
-        admit_requests(a, loop_now_us(r->worker->loop), 1, &r->ticket, &r->wait_ms);
-    if (result == ADMIT_OK)
-        return GO_ON;
-    return end_limited(r, END_REQUEST_LIMIT, result, "requests", "REQUESTS_PER_MINUTE",
-                       a->requests.per_minute, 1);
-}
-
-static enum go step_reserve(struct request *r)
-{
-    struct admit *a = &r->worker->shared->admit;
-    const int64_t now_us = loop_now_us(r->worker->loop), n = r->translated.n_choices;
-    const int64_t estimate = r->translated.input_estimate * n;
-    enum admit_result result = ADMIT_OK;
-    if (n > 1) /* STEP_ADMIT took one */
-        result = admit_requests(a, now_us, n - 1, &r->ticket, &r->wait_ms);
-    if (result != ADMIT_OK)
-        return end_limited(r, END_REQUEST_LIMIT, result, "requests", "REQUESTS_PER_MINUTE",
-                           a->requests.per_minute, n);
-    result = admit_tokens(a, now_us, estimate, &r->ticket, &r->wait_ms);
-    if (result == ADMIT_OK)
-        return GO_ON;
-    return end_limited(r, END_TOKEN_LIMIT, result, "tokens", "TOKENS_PER_MINUTE",
-                       a->tokens.per_minute, estimate);
-}
-
 static enum go step_relay(struct request *r)
 {
     (void)r;
@@ -350,7 +301,7 @@ static enum go step_finish(struct request *r)
     struct worker *w = r->worker;
     if (r->ended_us == 0) {
         r->ended_us = loop_now_us(w->loop);
-        admit_settle(&w->shared->admit, r->ended_us, &r->ticket, outcome_used_tokens(r));
+        waiting_settle(r, outcome_used_tokens(r));
     }
     if (r->is_stream_open)
         count_add(&w->metrics.streams, (uint64_t)-1);
@@ -401,6 +352,7 @@ static enum go step_record(struct request *r)
         .tls_version = str_of(r->tls_version),
         .detail = str_of(r->detail),
         .is_completion = r->has_translated,
+        .waited_ms = r->waited_us / 1000,
         .sent_ms = ms_since(r, r->sent_us),
         .content_ms = ms_since(r, r->content_us),
         .first_ms = ms_since(r, r->first_us),
@@ -438,6 +390,7 @@ static enum go step_record(struct request *r)
     record_log(&record);
     count_request(r, &record, &usage);
     relay_free(r);
+    waiting_release(r);
     loop_defer(r->worker->loop, &r->free_job);
     return GO_ON;
 }

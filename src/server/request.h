@@ -23,6 +23,7 @@
 struct connection;
 struct leg;
 struct settings;
+struct waiter;
 struct worker;
 
 enum request_step {
@@ -91,6 +92,10 @@ struct request {
     int64_t retry_wait_ms;   /* pauses in front of retries */
     size_t evicted;          /* answers that were forgotten to remember this one */
     unsigned repeats;        /* answers that were asked for again: not the JSON that was wanted */
+    uint64_t client;         /* whose turn it is among those who wait: see waiting.h */
+    struct waiter *waiter;   /* while it waits for the limits */
+    int64_t waited_us;       /* how long it did */
+    int64_t slots;           /* what it counts among the requests at once */
     struct admit_ticket ticket;
     int64_t wait_ms; /* a rate limit says when to come back; 0 = none does */
 

@@ -72,7 +72,7 @@ static int64_t pause_ms(const struct leg *leg)
 {
     const struct request *r = leg->request;
     const struct config *config = &r->settings->config;
-    const int64_t waited_ms = (loop_now_us(r->worker->loop) - r->started_us) / 1000;
+    const int64_t waited_ms = (loop_now_us(r->worker->loop) - r->started_us - r->waited_us) / 1000;
     int64_t pause = retry_backoff_ms(leg->pauses + 1, id_chance());
     if (leg->retry_after_ms > config->retry_after_max_s * 1000)
         return -1;

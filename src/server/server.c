@@ -102,6 +102,10 @@ static bool init_shared(struct server *s, const struct server_options *o, char *
     const struct config *c = &shared->settings->config;
     retry_budget_init(&shared->retry_budget);
     admit_init(&shared->admit, c->requests_per_minute, c->tokens_per_minute);
+    if (!waiting_init(&shared->waiting, c->max_concurrent)) {
+        snprintf(why, why_size, "cannot get random bytes");
+        return false;
+    }
     return certificate_init(&shared->certificate, c, why, why_size) &&
            init_upstream(shared, why, why_size) && init_memory(s, why, why_size);
 }
@@ -194,6 +198,7 @@ static void serve_with(struct server *s, struct settings *settings)
     settings_drop(shared->settings);
     shared->settings = settings;
     admit_resize(&shared->admit, clock_mono_us(), c->requests_per_minute, c->tokens_per_minute);
+    waiting_resize(shared, clock_mono_us(), c->max_concurrent);
     atomic_init(&s->round.n_left, shared->n_workers);
     for (size_t i = 0; i < shared->n_workers; i++)
         settings_deliver(&shared->workers[i].settings, &s->round, settings);
@@ -430,6 +435,7 @@ void server_destroy(struct server *s)
     loop_destroy(s->loop);
     thinking_memory_destroy(s->shared.memory);
     learned_done(&s->shared.learned);
+    waiting_done(&s->shared.waiting);
     free(s->shared.workers);
     free(s->stopped_jobs);
     settings_drop(s->shared.settings);

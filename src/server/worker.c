@@ -136,6 +136,7 @@ bool worker_init(struct worker *w, struct shared *shared, int port, char *why, s
     }
     timer_init(&w->drain_timer, w->loop, run_end_now, w);
     timer_init(&w->tail_timer, w->loop, drop_old_tails, w);
+    waiting_room_init(w);
     w->upstream = upstream_create(w->loop, &shared->upstream);
     if (!w->upstream) {
         snprintf(why, why_size, "out of memory");
@@ -200,6 +201,7 @@ void worker_done(struct worker *w)
     listener_close(w->metrics_listener);
     timer_done(&w->drain_timer);
     timer_done(&w->tail_timer);
+    waiting_room_done(w);
     models_view_stop(w);
     if (w->upstream)
         upstream_destroy(w->upstream);

@@ -26,6 +26,7 @@
 #include "server/settings.h"
 #include "server/succession.h"
 #include "server/thinking_memory.h"
+#include "server/waiting.h"
 #include "translate/request.h"
 #include "upstream/upstream.h"
 
@@ -38,6 +39,7 @@ struct shared {
     struct certificate certificate;
     /* Written by all workers. */
     struct admit admit;
+    struct waiting waiting;
     struct body_budget bodies;
     struct health health;
     struct models_cache models;
@@ -65,6 +67,7 @@ struct worker {
     struct list models_waiters; /* requests that wait for the first list of models */
     struct models_view models;
     struct metrics metrics;
+    struct waiting_room waiting;
     struct settings_view settings;
     struct buf head, out; /* scratch for answers, used within one callback only */
     char date[32];

@@ -14,6 +14,8 @@
  */
 #define FRAMING_BYTES_MAX     65536
 #define FRAMING_PER_BODY_BYTE 8
+#define USUAL_HEAD_BYTES      1024
+#define USUAL_HEADERS         16
 
 enum phase { PHASE_BETWEEN, PHASE_HEAD, PHASE_BODY, PHASE_DEAD };
 
@@ -100,6 +102,9 @@ static int on_begin(llhttp_t *ll)
     struct h1_parser *p = ll->data;
     buf_reset(&p->text);
     buf_reset(&p->headers);
+    /* Room for a usual head at once. Should memory lack: the appends say so. */
+    (void)buf_reserve(&p->text, USUAL_HEAD_BYTES);
+    (void)buf_reserve(&p->headers, USUAL_HEADERS * sizeof(struct h1_header));
     p->phase = PHASE_HEAD;
     p->is_informational = p->was_in_value = false;
     p->framing_bytes = p->body_bytes = 0;

@@ -12,11 +12,13 @@
 #include "server/answer.h"
 #include "server/attempt.h"
 #include "server/connection.h"
+#include "server/keep_alive.h"
+#include "server/outcome.h"
 #include "server/response.h"
 #include "server/retry.h"
+#include "server/secrets.h"
 #include "server/worker.h"
 #include "translate/upstream_error.h"
-#include "translate/usage.h"
 
 /* A client with more than this waiting pauses its upstream. */
 #define CLIENT_WAITING_MAX 262144
@@ -29,7 +31,7 @@
 
 /* To the client --------------------------------------------------------------------------- */
 
-static void send_piece(struct request *r, struct buf *out, bool is_last)
+static void send_bytes(struct request *r, struct buf *out, bool is_last)
 {
     struct str piece;
     if (r->status == 0)
@@ -49,6 +51,14 @@ static void send_piece(struct request *r, struct buf *out, bool is_last)
         EACH_OPEN_LEG(r, leg)
         upstream_pause(leg->call);
     }
+    keep_alive_restart(r);
+}
+
+/* A piece of the answer: from now on it cannot become another. */
+static void send_piece(struct request *r, struct buf *out, bool is_last)
+{
+    r->has_begun = true;
+    send_bytes(r, out, is_last);
 }
 
 void relay_client_drained(struct request *r)
@@ -87,7 +97,7 @@ static void take_done(struct leg *leg, struct buf *out)
 
 static void write_error(const struct request *r, const struct api_error *error, struct buf *out)
 {
-    const struct tr_usage used = relay_usage(r);
+    const struct tr_usage used = outcome_usage(r);
     tr_stream_write_error(error, &used, out);
 }
 
@@ -124,10 +134,12 @@ static void deliver(struct leg *leg, enum tr_state state, struct buf *out, enum 
     if (retry_call(leg, &(struct setback){error->status, r->is_final}))
         return;
     snprintf(r->detail, sizeof(r->detail), "%s", error->code[0] ? error->code : error->type);
-    if (r->status != 0 && r->choices)
-        write_error(r, error, out); /* one choice does not know of the others */
-    if (r->status != 0)
+    if (r->status != 0) {
+        /* One choice does not know of the others, nor of an answer that is comments so far. */
+        if (r->choices || out->len == RESPONSE_CHUNK_ROOM)
+            write_error(r, error, out);
         send_piece(r, out, true);
+    }
     request_end(r, why, error);
 }
 
@@ -162,6 +174,15 @@ void relay_fail(struct request *r, enum end_reason why, const char *message)
     end_with(r, why, &error);
 }
 
+void relay_comment(struct request *r)
+{
+    struct buf *out = begin_output(r);
+    if (!out)
+        return;
+    tr_stream_write_comment(out);
+    send_bytes(r, out, false);
+}
+
 /* A call came to nothing. A whole answer from before it is better than an error. */
 static bool take_earlier(struct leg *leg)
 {
@@ -187,14 +208,21 @@ static void cancel(struct leg *leg)
 
 /* From the upstream ----------------------------------------------------------------------- */
 
-static bool is_ours(const struct shared *shared, struct str name)
+static bool is_ours(const struct config *config, struct str name)
 {
-    if (shared->config->requests_per_minute > 0 &&
-        str_starts(name, STR("anthropic-ratelimit-requests-")))
+    if (config->requests_per_minute > 0 && str_starts(name, STR("anthropic-ratelimit-requests-")))
         return true;
-    return shared->config->tokens_per_minute > 0 &&
+    return config->tokens_per_minute > 0 &&
            (str_starts(name, STR("anthropic-ratelimit-tokens-")) ||
             str_starts(name, STR("anthropic-ratelimit-input-tokens-")));
+}
+
+/* As much of it as there is room for. */
+static void keep_id(struct request *r, struct str id)
+{
+    size_t n = id.n < sizeof(r->id) - 1 ? id.n : sizeof(r->id) - 1;
+    memcpy(r->id, id.p, n);
+    r->id[n] = '\0';
 }
 
 static void take_headers(struct request *r, int status, const struct upstream_header *headers,
@@ -205,8 +233,8 @@ static void take_headers(struct request *r, int status, const struct upstream_he
     for (size_t i = 0; i < n; i++) {
         struct str name = headers[i].name, value = headers[i].value;
         if (str_eq(name, STR("request-id")) && value.n)
-            snprintf(r->id, sizeof(r->id), "%.*s", (int)(value.n < 63 ? value.n : 63), value.p);
-        if (!is_ours(r->worker->shared, name))
+            keep_id(r, value);
+        if (!is_ours(&r->settings->config, name))
             tr_response_header(status, name, value, now_ms, &r->upstream_headers);
     }
     r->has_upstream_id = str_find(buf_str(&r->upstream_headers), STR("x-request-id: ")) >= 0;
@@ -252,6 +280,8 @@ static void begin_translation(struct leg *leg)
         .choice = (unsigned)(leg - r->legs),
         .choices = r->choices,
         .names = t->names,
+        .hide = secrets_hide_from_client,
+        .hide_arg = r,
         .tool_names = t->tool_names,
         .is_function_call = t->is_function_call,
     };
@@ -268,7 +298,8 @@ static void take_signs(struct leg *leg, int status, const struct upstream_header
     const int64_t now_us = loop_now_us(r->worker->loop);
     leg->status = status;
     leg->says_retry = upstream_says_retry(headers, n);
-    leg->retry_after_ms = upstream_retry_after_ms(headers, n);
+    /* Some 200s have one too, which is not about an overload that comes in their stream. */
+    leg->retry_after_ms = status == 200 ? 0 : upstream_retry_after_ms(headers, n);
     health_saw_status(&shared->health, now_us, status);
     retry_saw_key(leg, status);
     metrics_saw_answer(&r->worker->metrics, status, NULL);
@@ -282,8 +313,10 @@ static void on_head(void *arg, int status, const struct upstream_header *headers
     take_signs(leg, status, headers, n);
     if (r->created_unix_s == 0)
         r->created_unix_s = clock_unix_ms() / 1000;
-    if (status == 200)
+    if (status == 200) {
         attempt_accepted(r);
+        keep_alive_begin(r);
+    }
     /* An answer has the headers of the first of its choices, an error those that came with it. */
     if (r->status == 0 && !leg->spare && (status != 200 || r->upstream_headers.len == 0))
         take_headers(r, status, headers, n);
@@ -309,7 +342,7 @@ static void on_head(void *arg, int status, const struct upstream_header *headers
 /* Its first bytes: a grammar is compiled by now, which was the one reason to be silent longer. */
 static void take_first_data(struct leg *leg)
 {
-    const struct config *config = leg->request->worker->shared->config;
+    const struct config *config = &leg->request->settings->config;
     leg->has_data = true;
     upstream_set_idle_timeout(leg->call, config->request_timeout_s * 1000);
 }
@@ -332,6 +365,7 @@ static void end_with_upstream_error(struct leg *leg)
         return;
     struct tr_upstream_error e;
     tr_upstream_error(leg->status, buf_str(&leg->collected), r->translated.names, &e);
+    secrets_hide_from_client(r, &e.error);
     if (retry_call(leg, &(struct setback){e.error.status, e.is_final}))
         return;
     r->is_final = e.is_final;
@@ -500,6 +534,7 @@ void relay_release(struct request *r)
         cancel(leg);
     EACH_LEG(r, leg)
     retry_forget(leg);
+    keep_alive_end(r);
     relay_client_drained(r); /* a paused call would never end */
 }
 
@@ -516,86 +551,4 @@ void relay_free(struct request *r)
     leg_reset(leg);
     retry_forget_try(r);
     buf_done(&r->translated.body);
-}
-
-/* What it cost ---------------------------------------------------------------------------- */
-
-struct tr_usage relay_usage(const struct request *r)
-{
-    struct tr_usage sum = {0};
-    EACH_LEG(r, leg)
-    if (leg->stream)
-        sum = usage_sum(&sum, tr_stream_usage(leg->stream));
-    EACH_LEG(r, leg)
-    if (leg->spare)
-        sum = usage_sum(&sum, tr_stream_usage(leg->spare));
-    return sum;
-}
-
-struct str relay_model(const struct request *r)
-{
-    EACH_LEG(r, leg)
-    if (leg->stream && tr_stream_model(leg->stream).n)
-        return tr_stream_model(leg->stream);
-    return (struct str){0};
-}
-
-size_t relay_key(const struct request *r)
-{
-    EACH_LEG(r, leg)
-    if (leg->tried_keys != 0 && leg->key < UPSTREAM_KEYS_MAX)
-        return leg->key + 1;
-    return 0;
-}
-
-bool relay_has_finish(const struct request *r, struct str reason)
-{
-    EACH_LEG(r, leg)
-    if (leg->stream && str_eq(tr_stream_finish_reason(leg->stream), reason))
-        return true;
-    return false;
-}
-
-bool relay_write_unmet(const struct request *r, struct buf *out)
-{
-    if (r->n_done < r->n_legs)
-        return false;
-    EACH_LEG(r, leg)
-    {
-        struct str unmet = tr_stream_unmet(leg->stream);
-        if (unmet.n == 0)
-            continue;
-        if (r->n_legs > 1)
-            buf_printf(out, "choices[%zu] ", (size_t)(leg - r->legs));
-        return buf_append_str(out, unmet);
-    }
-    return false;
-}
-
-static int64_t tokens_of(const struct tr_stream *s)
-{
-    const struct tr_usage *u = tr_stream_usage(s);
-    return u->input + u->cache_write + u->cache_read + u->output;
-}
-
-static int64_t used_tokens(const struct leg *leg)
-{
-    const struct request *r = leg->request;
-    const int64_t used =
-        (leg->stream ? tokens_of(leg->stream) : 0) + (leg->spare ? tokens_of(leg->spare) : 0);
-    if (used > 0)
-        return used;
-    /* Nothing was counted. A call that was refused or never arrived cost nothing; one that was
-     * cut off before the first count has cost its input, as far as we can tell. */
-    const bool cost_nothing = !leg->was_sent || leg->status >= 400 ||
-                              r->end == END_UPSTREAM_UNREACHABLE || r->end == END_OUT_OF_MEMORY;
-    return cost_nothing ? 0 : r->ticket.tokens / (int64_t)r->n_legs;
-}
-
-int64_t relay_used_tokens(const struct request *r)
-{
-    int64_t used = 0;
-    EACH_LEG(r, leg)
-    used += used_tokens(leg);
-    return used;
 }

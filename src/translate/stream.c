@@ -329,7 +329,10 @@ static enum event_kind kind_of(struct str name)
 static void take_error(struct tr_stream *s, struct str json, struct buf *out)
 {
     struct tr_upstream_error e;
-    tr_upstream_error(0, json, s->answer.params->names, &e);
+    const struct tr_stream_params *params = s->answer.params;
+    tr_upstream_error(0, json, params->names, &e);
+    if (params->hide)
+        params->hide(params->hide_arg, &e.error);
     s->is_final = e.is_final;
     tr_stream_fail(s, &e.error, out);
 }
@@ -566,6 +569,11 @@ void tr_stream_write_error(const struct api_error *error, const struct tr_usage 
                            struct buf *out)
 {
     chunk_write_error(error, used, out);
+}
+
+void tr_stream_write_comment(struct buf *out)
+{
+    chunk_write_ping(out);
 }
 
 enum tr_state tr_stream_state(const struct tr_stream *s)

@@ -193,6 +193,8 @@ static int check_head(struct h1_parser *p, const struct h1_head *head)
     const llhttp_t *ll = &p->ll;
     if (ll->http_major != 1 || ll->http_minor > 1)
         return refuse(p, H1_BAD, "unsupported HTTP version");
+    if (p->kind == H1_RESPONSE && head->status < 100)
+        return refuse(p, H1_BAD, "invalid status");
     struct str coding = h1_find(head, STR("transfer-encoding"));
     if (coding.p && (head->is_http_1_0 || !str_eq_nocase(coding, STR("chunked"))))
         return refuse(p, H1_BAD, "unsupported Transfer-Encoding");

@@ -200,6 +200,12 @@ static void fail_call(struct leg *leg, enum end_reason why, const char *message)
         relay_fail(leg->request, why, message);
 }
 
+static void cancel(struct leg *leg)
+{
+    upstream_cancel(leg->call);
+    leg->call = NULL;
+}
+
 /* From the upstream ----------------------------------------------------------------------- */
 
 static bool is_ours(const struct config *config, struct str name)
@@ -352,6 +358,41 @@ static void take_events(struct leg *leg, struct str bytes)
     deliver(leg, state, out, END_UPSTREAM_ERROR);
 }
 
+static void end_with_upstream_error(struct leg *leg)
+{
+    struct request *r = leg->request;
+    if (take_earlier(leg))
+        return;
+    struct tr_upstream_error e;
+    tr_upstream_error(leg->status, buf_str(&leg->collected), r->translated.names, &e);
+    secrets_hide_from_client(r, &e.error);
+    if (retry_call(leg, &(struct setback){e.error.status, e.is_final}))
+        return;
+    r->is_final = e.is_final;
+    snprintf(r->detail, sizeof(r->detail), "upstream status %d%s%s", leg->status,
+             e.error.code[0] ? " " : "", e.error.code);
+    if (r->status == 0 && e.error.status != leg->status)
+        buf_printf(&r->upstream_headers, "x-anthropic-status: %d\r\n", leg->status);
+    end_with(r, END_UPSTREAM_ERROR, &e.error);
+}
+
+/* An answer that is an error, as much of it as there is: passes unseen, or ends the request. */
+static void take_refusal(struct leg *leg)
+{
+    if (!attempt_again(leg->request, leg))
+        end_with_upstream_error(leg);
+}
+
+/* Its beginning says enough: it may have no end. */
+static void collect_refusal(struct leg *leg, const char *p, size_t n)
+{
+    const size_t room = leg->collected.max - leg->collected.len;
+    if (buf_append(&leg->collected, p, n < room ? n : room) && n < room)
+        return;
+    cancel(leg);
+    take_refusal(leg);
+}
+
 static void on_data(void *arg, const char *p, size_t n)
 {
     struct leg *leg = arg;
@@ -369,33 +410,12 @@ static void on_data(void *arg, const char *p, size_t n)
             fail_call(leg, END_UPSTREAM_BAD_ANSWER, "The upstream's answer is too large.");
         break;
     case CONTENT_ERROR:
-        if (n > leg->collected.max - leg->collected.len)
-            n = leg->collected.max - leg->collected.len; /* its beginning says enough */
-        buf_append(&leg->collected, p, n);
+        collect_refusal(leg, p, n);
         break;
     case CONTENT_NONE:
         break;
     }
     request_drive(r);
-}
-
-/* Unless it passes unseen. */
-static void end_with_upstream_error(struct leg *leg)
-{
-    struct request *r = leg->request;
-    if (take_earlier(leg))
-        return;
-    struct tr_upstream_error e;
-    tr_upstream_error(leg->status, buf_str(&leg->collected), r->translated.names, &e);
-    secrets_hide_from_client(r, &e.error);
-    if (retry_call(leg, &(struct setback){e.error.status, e.is_final}))
-        return;
-    r->is_final = e.is_final;
-    snprintf(r->detail, sizeof(r->detail), "upstream status %d%s%s", leg->status,
-             e.error.code[0] ? " " : "", e.error.code);
-    if (r->status == 0 && e.error.status != leg->status)
-        buf_printf(&r->upstream_headers, "x-anthropic-status: %d\r\n", leg->status);
-    end_with(r, END_UPSTREAM_ERROR, &e.error);
 }
 
 static bool is_turn_paused(const struct leg *leg)
@@ -432,8 +452,8 @@ static void on_end(void *arg)
     if (r->end == END_NONE && !leg->is_done && !leg->is_to_repeat) {
         if (leg->content != CONTENT_ERROR)
             end_translation(leg);
-        else if (!attempt_again(r, leg))
-            end_with_upstream_error(leg);
+        else
+            take_refusal(leg);
     }
     if (r->end == END_NONE && leg->is_to_repeat)
         repeat(leg);
@@ -486,6 +506,8 @@ static void on_fail(void *arg, enum upstream_failure why, const char *detail)
         attempt_continue(leg); /* nothing of the answer is missing */
     } else if (r->end == END_NONE && leg->is_to_repeat && why != UPSTREAM_CLOSING) {
         repeat(leg); /* the same */
+    } else if (r->end == END_NONE && leg->content == CONTENT_ERROR && why != UPSTREAM_CLOSING) {
+        take_refusal(leg); /* its status has said what it is */
     } else if (r->end == END_NONE && !leg->is_done) {
         end_failed(leg, why, detail);
     }
@@ -495,12 +517,6 @@ static void on_fail(void *arg, enum upstream_failure why, const char *detail)
 const struct upstream_callbacks relay_callbacks = {on_head, on_data, on_end, on_fail};
 
 /* Letting go ------------------------------------------------------------------------------ */
-
-static void cancel(struct leg *leg)
-{
-    upstream_cancel(leg->call);
-    leg->call = NULL;
-}
 
 void relay_cancel(struct request *r)
 {

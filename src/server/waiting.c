@@ -314,9 +314,11 @@ static int64_t wanted(const struct want *want, enum lack lack)
     return lack == LACKS_SLOTS ? want->slots : lack == LACKS_TOKENS ? want->tokens : want->requests;
 }
 
-static enum go end_saying(struct request *r, enum end_reason why, const char *message)
+/* `lack` has the type of the error, whatever the reason. */
+static enum go end_saying(struct request *r, enum end_reason why, enum lack lack,
+                          const char *message)
 {
-    const struct end_info *info = end_info(why);
+    const struct end_info *info = end_info(lacks[lack].end);
     struct api_error e;
     api_error_set(&e, info->status, info->type, info->code, NULL, "%s", message);
     return request_end(r, why, &e);
@@ -331,7 +333,7 @@ static enum go refuse_as_too_large(struct request *r, enum lack lack, int64_t as
              "The request must be made smaller or the setting larger.",
              (long long)asked, lacks[lack].what, (long long)limit_of(r, lack), lacks[lack].per,
              lacks[lack].setting);
-    return end_saying(r, END_LARGER_THAN_LIMIT, message);
+    return end_saying(r, END_LARGER_THAN_LIMIT, lack, message);
 }
 
 /* Of a shortage; `why` END_NONE: the reason is that shortage itself. */
@@ -348,7 +350,7 @@ static enum go refuse(struct request *r, const struct want *want, struct shortag
              lacks[s.lack].what, lacks[s.lack].per, (long long)limit_of(r, s.lack),
              lacks[s.lack].setting, (long long)wanted(want, s.lack), (long long)(s.wait_ms / 1000),
              (long long)(s.wait_ms % 1000), addition);
-    return end_saying(r, why != END_NONE ? why : lacks[s.lack].end, message);
+    return end_saying(r, why != END_NONE ? why : lacks[s.lack].end, s.lack, message);
 }
 
 static enum go refuse_as_full(struct request *r, const struct want *want)

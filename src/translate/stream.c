@@ -396,6 +396,8 @@ static void take_parsed(struct tr_stream *s, enum event_kind kind, yyjson_val *e
     begin_flow(s, out);
     if (s->is_begun)
         check(s, take_content(s, kind, event, out), out);
+    else if (kind != EVENT_UNNAMED && kind != EVENT_UNKNOWN)
+        fail_malformed(s, out); /* a piece of nothing: without it the answer would not be whole */
 }
 
 /* The events that need no tree; false = this one does. */

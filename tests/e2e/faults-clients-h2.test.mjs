@@ -9,7 +9,7 @@ import { CODE, Client, FLAG, GET, POST, PREFACE, TYPE, block, chatFrames, data, 
 import { ask, chat, readStream, send, watchStream } from './lib/http.mjs';
 import { METRICS_KEY, descriptors, scrape, settled } from './lib/ledger.mjs';
 import { Recorder } from './lib/recorder.mjs';
-import { isSanitized, sleep, startProxy, startSim, until, workers } from './lib/process.mjs';
+import { isSanitized, noise, sleep, startProxy, startSim, until, workers } from './lib/process.mjs';
 
 const CANCEL_MS_MAX = 50;
 const MB = 1 << 20;
@@ -201,6 +201,19 @@ describe('rules of HTTP/2', () => {
     await until('an answer or the end', () => client.isOver || client.isDone(1), 5000);
     assert.ok(client.goaway() === CODE.FLOW_CONTROL_ERROR || client.resetCode(1) === CODE.FLOW_CONTROL_ERROR || client.status(1) === 413, `GOAWAY ${client.goaway()}, RST ${client.resetCode(1)}, ${client.status(1)}`);
   }));
+
+  cell('cell C73: frames at random', async () => {
+    const n = isSanitized ? 60 : 200;
+    for (let k = 0; k < n; k += 20)
+      await Promise.all(Array.from({ length: 20 }, (_, i) => withClient(async (client) => {
+        const dice = noise(k + i + 1, 6000);
+        if (i % 2) client.write(Buffer.concat([headers(1, POST, FLAG.END_HEADERS), headers(3, GET)]));
+        for (let at = 0; at < 5000 && client.write(frame(dice[at] % 12, dice[at + 1], dice[at + 2] % 8, dice.subarray(at + 3, at + 3 + (dice[at + 3] % 64)))); at += 70);
+        client.socket.end();
+        await client.closed();
+      })));
+    return n;
+  });
 
   cell('cell C48: more streams than there may be', () => withClient(async (client) => {
     const ids = Array.from({ length: 150 }, (_, i) => 1 + 2 * i);
@@ -449,6 +462,26 @@ describe('leaving', () => {
     });
     assert.equal(recorder.messages.length, nBefore);
     return (ways.length - 1) * said.length + 1;
+  });
+
+  cell('cell C72: streams and sockets that are left at any moment', async () => {
+    const n = isSanitized ? 20 : 60;
+    const orders = [silent, lull, '[[sim: words=60 gap=1ms]]', '[[sim: text=x]]', '[[sim: words=30000]]', '[[sim: status=529]]', '[[sim: words=50 cut=10]]'];
+    await Promise.all(Array.from({ length: n }, async (_, k) => {
+      const dice = noise(k + 1, 40);
+      const client = await Client.open(proxy.port, authority.certPem, { window: dice[39] % 2 ? 100 : undefined });
+      for (let i = 0; i < 10; i++) {
+        const id = 1 + 2 * i;
+        client.write(chatFrames(id, ask(orders[dice[i] % orders.length], { stream: dice[10 + i] % 2 === 0 })));
+        await sleep(dice[20 + i] % 20);
+        if (dice[30 + (i % 8)] % 2) client.write(rst(1 + 2 * (dice[i] % (i + 1))));
+      }
+      ways[1 + (dice[38] % 4)][1](client);
+      await client.closed(5000);
+      client.close();
+    }));
+    isCrowded = true;
+    return n * 10;
   });
 
   cell('cell C69: a client that says GOAWAY gets what it asked for, and the end', () => withClient(async (client) => {

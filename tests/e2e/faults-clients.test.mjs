@@ -11,7 +11,7 @@ import { issue, makeAuthority } from './lib/certificates.mjs';
 import { Connection, ask, chat, readStream, request, send } from './lib/http.mjs';
 import { METRICS_KEY, descriptors, scrape, settled } from './lib/ledger.mjs';
 import { Recorder } from './lib/recorder.mjs';
-import { PROXY_KEY, isSanitized, sleep, startProxy, startSim, until, workers } from './lib/process.mjs';
+import { PROXY_KEY, isSanitized, noise, sleep, startProxy, startSim, until, workers } from './lib/process.mjs';
 
 const CANCEL_MS_MAX = 50;
 const CROWD = 1000;
@@ -169,6 +169,27 @@ describe('clients that leave', () => {
       count(name, all.length);
     });
 
+  it('cell C8: the client leaves in the middle of eight choices: each call is cancelled', async () => {
+    for (const side of sides)
+      for (const [how, way] of waysToLeave.slice(0, 3)) {
+        const tag = newTag('choices');
+        const connection = await open(side);
+        await connection.write(chat(ask(tag + slow, { stream: true, n: 8 })));
+        await connection.wait('all choices have begun', (c) => Array.from({ length: 8 }, (_, i) => i).every((i) => c.data.includes(`"index":${i},"delta":{"content"`)));
+        const calls = recorder.messages.filter((call) => call.raw.includes(tag));
+        assert.equal(calls.length, 8);
+        way(connection);
+        await until(`${how}: all calls are cancelled`, () => calls.every((call) => call.abortedAtMs), 1000);
+        await connection.closed(3000);
+        connection.close();
+      }
+    for (const side of sides) {
+      side.most = Math.max(side.most, descriptors(side.proxy));
+      await isAsBefore(side);
+    }
+    count('C8, eight choices', 6);
+  });
+
   it('cell C2: the client leaves in the TLS handshake', async () => {
     const hello = await clientHello();
     const pieces = [hello.subarray(0, 1), hello.subarray(0, hello.length / 2), hello];
@@ -202,6 +223,27 @@ describe('clients that leave', () => {
       await isAsBefore(side);
     }
     count('C12', 4);
+  });
+
+  it('cell C72: the client leaves at any moment', async () => {
+    const n = isSanitized ? 100 : 300;
+    const orders = [silent, lull, '[[sim: words=60 gap=1ms]]', '[[sim: text=x]]', '[[sim: words=30000]]', '[[sim: status=529]]', '[[sim: words=50 cut=10]]'];
+    for (const side of sides) {
+      for (let k = 0; k < n; k += 50)
+        await Promise.all(Array.from({ length: 50 }, async (_, i) => {
+          const dice = noise(k + i + 1, 4);
+          const connection = await open(side);
+          connection.write(chat(ask(orders[dice[0] % orders.length], { stream: dice[1] % 2 === 0 })));
+          await sleep(dice[2] % 60);
+          waysToLeave[dice[3] % 4][1](connection);
+          connection.socket.resume();
+          await connection.closed(5000);
+          connection.close();
+        }));
+      side.most = Math.max(side.most, descriptors(side.proxy)); // idle connections to the upstream
+      await isAsBefore(side);
+    }
+    count('C72', n * sides.length);
   });
 
   it('cell C23: a thousand clients leave at once in mid-stream', { timeout: 60_000 }, async (t) => {
@@ -320,16 +362,6 @@ describe('clients that are slow', () => {
 });
 
 // What is no request --------------------------------------------------------------------------
-
-/** Random bytes that a seed repeats. */
-function noise(seed, n) {
-  const bytes = Buffer.alloc(n);
-  for (let i = 0, a = seed * 2654435761 + 1; i < n; i++) {
-    a = (Math.imul(a, 1664525) + 1013904223) >>> 0;
-    bytes[i] = a >>> 24;
-  }
-  return bytes;
-}
 
 /** Sends bytes, and waits until the proxy closes or `ms` are over. */
 async function say(side, bytes, { finish = false, ms = 5000 } = {}) {

@@ -159,7 +159,7 @@ describe('a failure that stays', () => {
     });
   });
 
-  it('a client that leaves during the pause is not sent for', async () => {
+  it('cell C6: a client that leaves during the pause is not sent for', async () => {
     await withScript(() => limited(1), {}, async ({ proxy, upstream }) => {
       const connection = await Connection.open(proxy.port);
       connection.write(chat(ask('Hi')));

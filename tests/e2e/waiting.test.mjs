@@ -88,8 +88,9 @@ describe('over a limit', () => {
   });
 
   it('tokens a minute: a debt is waited for', async () => {
-    await withProxy(sim, { TOKENS_PER_MINUTE: '60000', RATE_LIMIT_WAIT: '5', REQUEST_TIMEOUT: '1' }, async ({ post, proxy }) => {
+    await withProxy(sim, { TOKENS_PER_MINUTE: '60000', RATE_LIMIT_WAIT: '5', REQUEST_TIMEOUT: '1' }, async ({ post, proxy, logged }) => {
       assert.equal((await post(ask('[[sim: text=x input=60500 output=1000]]'))).status, 200);
+      await logged('done'); // and settled
       const started = performance.now();
       const answers = await Promise.all([post(ask('[[sim: text=x input=5 output=1]]')), post(ask('[[sim: text=x input=5 output=1]]', { stream: true }))]);
       assert.deepEqual(answers.map(({ status }) => status), [200, 200]);
@@ -100,11 +101,11 @@ describe('over a limit', () => {
   });
 
   it('nobody overtakes: what would do for a small request is kept for the large one in front of it', async () => {
-    await withGate({ TOKENS_PER_MINUTE: '60000', RATE_LIMIT_WAIT: '10' }, async ({ gate, begin, waiting, idle }) => {
+    await withGate({ TOKENS_PER_MINUTE: '60000', RATE_LIMIT_WAIT: '10' }, async ({ gate, begin, waiting, logged }) => {
       const first = await begin('first');
       (await gate.call(1)).answer({ input: 59_000 });
       await first.answer();
-      await idle();
+      await logged('done');
       const large = await begin('word '.repeat(2_000));
       await waiting(1);
       const small = await begin('small');
@@ -118,6 +119,7 @@ describe('over a limit', () => {
   it('time over: 429 with retry-after, what it waited for, and how long', async () => {
     await withProxy(sim, { TOKENS_PER_MINUTE: '6000', RATE_LIMIT_WAIT: '1' }, async ({ post, logged, metrics }) => {
       assert.equal((await post(ask('[[sim: text=x input=6500 output=500]]'))).status, 200);
+      await logged('done');
       const started = performance.now();
       const answer = await post(ask('[[sim: text=x]]', { stream: true }));
       const took = performance.now() - started;
@@ -136,6 +138,7 @@ describe('over a limit', () => {
       assert.match(large.json.error.message, /TOKENS_PER_MINUTE/);
       const many = await post(ask('x', { n: 3 }));
       assert.equal(many.status, 429);
+      assert.deepEqual([large.json.error.type, many.json.error.type], ['tokens', 'requests']);
       assert.match(many.json.error.message, /Request too large: about 3 requests, and this proxy allows 2 at once \(MAX_CONCURRENT_REQUESTS\)/);
       for (const { headers } of [large, many]) assert.equal(headers['x-should-retry'], 'false');
       const wrong = await post({ model: 'claude-haiku-5-5', messages: 'none' });
@@ -144,8 +147,9 @@ describe('over a limit', () => {
   });
 
   it('a large request that cannot be served in time holds up nobody', async () => {
-    await withProxy(sim, { TOKENS_PER_MINUTE: '60000', RATE_LIMIT_WAIT: '4' }, async ({ post, begin, waiting }) => {
+    await withProxy(sim, { TOKENS_PER_MINUTE: '60000', RATE_LIMIT_WAIT: '4' }, async ({ post, begin, waiting, logged }) => {
       assert.equal((await post(ask('[[sim: text=x input=59000 output=1500]]'))).status, 200);
+      await logged('done');
       const large = await begin(`${'word '.repeat(20_000)}[[sim: text=x]]`);
       await waiting(1);
       const started = performance.now();
@@ -370,20 +374,23 @@ describe('a reload', () => {
     await withGate({ RATE_LIMIT_WAIT: '20' }, async ({ gate, begin, waiting, proxy, idle }) => {
       const begun = await Promise.all(Array.from({ length: 6 }, (_, i) => begin(`request ${i}`)));
       await waiting(5);
-      limit(3);
-      proxy.child.kill('SIGHUP');
+      const reloads = () => proxy.stderr.split('"message":"reloaded"').length;
+      const reload = async (n) => {
+        const before = reloads();
+        limit(n);
+        proxy.child.kill('SIGHUP');
+        await until('the reload', () => reloads() > before);
+      };
+      await reload(3);
       await waiting(3);
       await gate.call(3);
-      limit(2);
-      proxy.child.kill('SIGHUP');
-      await until('the reloads', () => proxy.stderr.split('"message":"reloaded"').length === 3);
+      await reload(2);
       gate.calls[0].answer();
       await sleep(100);
       assert.equal(gate.calls.length, 3, 'two are still under way');
       gate.calls[1].answer();
       await gate.call(4);
-      limit(0);
-      proxy.child.kill('SIGHUP');
+      await reload(0);
       await gate.call(6);
       for (const call of gate.open) call.answer();
       for (const { answer } of begun) assert.equal((await answer()).status, 200);

@@ -36,6 +36,16 @@ export async function until(what, check, ms = 5000) {
   }
 }
 
+/** Random bytes that a seed repeats. */
+export function noise(seed, n) {
+  const bytes = Buffer.alloc(n);
+  for (let i = 0, a = Math.imul(seed, 2654435761) >>> 0; i < n; i++) {
+    a = (Math.imul(a, 1664525) + 1013904223) >>> 0;
+    bytes[i] = a >>> 24;
+  }
+  return bytes;
+}
+
 /** A folder that is gone when the test process ends. */
 export function scratch() {
   const folder = mkdtempSync(path.join(tmpdir(), 'claude-proxy-e2e-'));

@@ -58,6 +58,7 @@ struct config {
     int64_t body_timeout_s;       /* BODY_TIMEOUT: silence while a body is read */
     int64_t idle_timeout_s;       /* IDLE_TIMEOUT: keep-alive between requests */
     int64_t keep_alive_s;         /* KEEP_ALIVE; 0 = off */
+    int64_t stall_timeout_s;      /* STALL_TIMEOUT: an answer of which the client takes nothing */
     int64_t retries;              /* RETRIES */
     int64_t retry_after_max_s;    /* RETRY_AFTER_MAX */
     char *fallback_models;        /* FALLBACK_MODELS: a comma list */

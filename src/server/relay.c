@@ -13,6 +13,7 @@
 #include "server/attempt.h"
 #include "server/connection.h"
 #include "server/keep_alive.h"
+#include "server/outcome.h"
 #include "server/response.h"
 #include "server/retry.h"
 #include "server/secrets.h"
@@ -94,6 +95,12 @@ static void take_done(struct leg *leg, struct buf *out)
         request_end(r, END_DONE, NULL);
 }
 
+static void write_error(const struct request *r, const struct api_error *error, struct buf *out)
+{
+    const struct tr_usage used = outcome_usage(r);
+    tr_stream_write_error(error, &used, out);
+}
+
 /* The translator has taken what came; `out` holds what it gave. `why`: what a failure is called. */
 static void deliver(struct leg *leg, enum tr_state state, struct buf *out, enum end_reason why)
 {
@@ -128,8 +135,9 @@ static void deliver(struct leg *leg, enum tr_state state, struct buf *out, enum 
         return;
     snprintf(r->detail, sizeof(r->detail), "%s", error->code[0] ? error->code : error->type);
     if (r->status != 0) {
-        if (out->len == RESPONSE_CHUNK_ROOM) /* comments alone went out: it does not know of them */
-            tr_stream_write_error(error, out);
+        /* One choice does not know of the others, nor of an answer that is comments so far. */
+        if (r->choices || out->len == RESPONSE_CHUNK_ROOM)
+            write_error(r, error, out);
         send_piece(r, out, true);
     }
     request_end(r, why, error);
@@ -152,7 +160,7 @@ static void end_with(struct request *r, enum end_reason why, const struct api_er
     if (r->end != END_NONE)
         return;
     if (out) {
-        tr_stream_write_error(error, out);
+        write_error(r, error, out);
         send_piece(r, out, true);
     }
     request_end(r, why, error);
@@ -192,6 +200,12 @@ static void fail_call(struct leg *leg, enum end_reason why, const char *message)
         relay_fail(leg->request, why, message);
 }
 
+static void cancel(struct leg *leg)
+{
+    upstream_cancel(leg->call);
+    leg->call = NULL;
+}
+
 /* From the upstream ----------------------------------------------------------------------- */
 
 static bool is_ours(const struct config *config, struct str name)
@@ -203,6 +217,14 @@ static bool is_ours(const struct config *config, struct str name)
             str_starts(name, STR("anthropic-ratelimit-input-tokens-")));
 }
 
+/* As much of it as there is room for. */
+static void keep_id(struct request *r, struct str id)
+{
+    size_t n = id.n < sizeof(r->id) - 1 ? id.n : sizeof(r->id) - 1;
+    memcpy(r->id, id.p, n);
+    r->id[n] = '\0';
+}
+
 static void take_headers(struct request *r, int status, const struct upstream_header *headers,
                          size_t n)
 {
@@ -211,7 +233,7 @@ static void take_headers(struct request *r, int status, const struct upstream_he
     for (size_t i = 0; i < n; i++) {
         struct str name = headers[i].name, value = headers[i].value;
         if (str_eq(name, STR("request-id")) && value.n)
-            snprintf(r->id, sizeof(r->id), "%.*s", (int)(value.n < 63 ? value.n : 63), value.p);
+            keep_id(r, value);
         if (!is_ours(&r->settings->config, name))
             tr_response_header(status, name, value, now_ms, &r->upstream_headers);
     }
@@ -276,7 +298,8 @@ static void take_signs(struct leg *leg, int status, const struct upstream_header
     const int64_t now_us = loop_now_us(r->worker->loop);
     leg->status = status;
     leg->says_retry = upstream_says_retry(headers, n);
-    leg->retry_after_ms = upstream_retry_after_ms(headers, n);
+    /* Some 200s have one too, which is not about an overload that comes in their stream. */
+    leg->retry_after_ms = status == 200 ? 0 : upstream_retry_after_ms(headers, n);
     health_saw_status(&shared->health, now_us, status);
     retry_saw_key(leg, status);
     metrics_saw_answer(&r->worker->metrics, status, NULL);
@@ -335,6 +358,41 @@ static void take_events(struct leg *leg, struct str bytes)
     deliver(leg, state, out, END_UPSTREAM_ERROR);
 }
 
+static void end_with_upstream_error(struct leg *leg)
+{
+    struct request *r = leg->request;
+    if (take_earlier(leg))
+        return;
+    struct tr_upstream_error e;
+    tr_upstream_error(leg->status, buf_str(&leg->collected), r->translated.names, &e);
+    secrets_hide_from_client(r, &e.error);
+    if (retry_call(leg, &(struct setback){e.error.status, e.is_final}))
+        return;
+    r->is_final = e.is_final;
+    snprintf(r->detail, sizeof(r->detail), "upstream status %d%s%s", leg->status,
+             e.error.code[0] ? " " : "", e.error.code);
+    if (r->status == 0 && e.error.status != leg->status)
+        buf_printf(&r->upstream_headers, "x-anthropic-status: %d\r\n", leg->status);
+    end_with(r, END_UPSTREAM_ERROR, &e.error);
+}
+
+/* An answer that is an error, as much of it as there is: passes unseen, or ends the request. */
+static void take_refusal(struct leg *leg)
+{
+    if (!attempt_again(leg->request, leg))
+        end_with_upstream_error(leg);
+}
+
+/* Its beginning says enough: it may have no end. */
+static void collect_refusal(struct leg *leg, const char *p, size_t n)
+{
+    const size_t room = leg->collected.max - leg->collected.len;
+    if (buf_append(&leg->collected, p, n < room ? n : room) && n < room)
+        return;
+    cancel(leg);
+    take_refusal(leg);
+}
+
 static void on_data(void *arg, const char *p, size_t n)
 {
     struct leg *leg = arg;
@@ -352,33 +410,12 @@ static void on_data(void *arg, const char *p, size_t n)
             fail_call(leg, END_UPSTREAM_BAD_ANSWER, "The upstream's answer is too large.");
         break;
     case CONTENT_ERROR:
-        if (n > leg->collected.max - leg->collected.len)
-            n = leg->collected.max - leg->collected.len; /* its beginning says enough */
-        buf_append(&leg->collected, p, n);
+        collect_refusal(leg, p, n);
         break;
     case CONTENT_NONE:
         break;
     }
     request_drive(r);
-}
-
-/* Unless it passes unseen. */
-static void end_with_upstream_error(struct leg *leg)
-{
-    struct request *r = leg->request;
-    if (take_earlier(leg))
-        return;
-    struct tr_upstream_error e;
-    tr_upstream_error(leg->status, buf_str(&leg->collected), r->translated.names, &e);
-    secrets_hide_from_client(r, &e.error);
-    if (retry_call(leg, &(struct setback){e.error.status, e.is_final}))
-        return;
-    r->is_final = e.is_final;
-    snprintf(r->detail, sizeof(r->detail), "upstream status %d%s%s", leg->status,
-             e.error.code[0] ? " " : "", e.error.code);
-    if (r->status == 0 && e.error.status != leg->status)
-        buf_printf(&r->upstream_headers, "x-anthropic-status: %d\r\n", leg->status);
-    end_with(r, END_UPSTREAM_ERROR, &e.error);
 }
 
 static bool is_turn_paused(const struct leg *leg)
@@ -415,8 +452,8 @@ static void on_end(void *arg)
     if (r->end == END_NONE && !leg->is_done && !leg->is_to_repeat) {
         if (leg->content != CONTENT_ERROR)
             end_translation(leg);
-        else if (!attempt_again(r, leg))
-            end_with_upstream_error(leg);
+        else
+            take_refusal(leg);
     }
     if (r->end == END_NONE && leg->is_to_repeat)
         repeat(leg);
@@ -469,6 +506,8 @@ static void on_fail(void *arg, enum upstream_failure why, const char *detail)
         attempt_continue(leg); /* nothing of the answer is missing */
     } else if (r->end == END_NONE && leg->is_to_repeat && why != UPSTREAM_CLOSING) {
         repeat(leg); /* the same */
+    } else if (r->end == END_NONE && leg->content == CONTENT_ERROR && why != UPSTREAM_CLOSING) {
+        take_refusal(leg); /* its status has said what it is */
     } else if (r->end == END_NONE && !leg->is_done) {
         end_failed(leg, why, detail);
     }
@@ -478,12 +517,6 @@ static void on_fail(void *arg, enum upstream_failure why, const char *detail)
 const struct upstream_callbacks relay_callbacks = {on_head, on_data, on_end, on_fail};
 
 /* Letting go ------------------------------------------------------------------------------ */
-
-static void cancel(struct leg *leg)
-{
-    upstream_cancel(leg->call);
-    leg->call = NULL;
-}
 
 void relay_cancel(struct request *r)
 {

@@ -404,8 +404,7 @@ void request_body(struct request *r, const char *p, size_t n)
     struct body_budget *budget = &r->worker->shared->bodies;
     if (n > r->body.max - r->body.len) {
         end_too_large(r);
-    } else if (!body_budget_take(budget, r->settings->config.body_memory_bytes,
-                                 (int64_t)n)) {
+    } else if (!body_budget_take(budget, r->settings->config.body_memory_bytes, (int64_t)n)) {
         request_end(r, END_BODY_MEMORY, NULL);
     } else if (!buf_append(&r->body, p, n)) {
         body_budget_give(budget, (int64_t)n);

@@ -28,6 +28,7 @@ static void add_key(struct secrets *s, struct str key)
 void secrets_of(const struct request *r, struct secrets *ret)
 {
     const struct shared *shared = r->worker->shared;
+    const struct config *config = &r->settings->config;
     const struct upstream_keys *keys = &r->settings->keys;
     *ret = (struct secrets){
         .hosts = {str_of(shared->upstream.origin.host),
@@ -38,8 +39,8 @@ void secrets_of(const struct request *r, struct secrets *ret)
         const ptrdiff_t blank = str_find(value, STR(" ")); /* of "Bearer ..." */
         add_key(ret, (struct str){value.p + blank + 1, value.n - (size_t)(blank + 1)});
     }
-    add_key(ret, str_of(r->settings->config.proxy_api_key));
-    add_key(ret, str_of(r->settings->config.metrics_key));
+    add_key(ret, str_of(config->proxy_api_key));
+    add_key(ret, str_of(config->metrics_key));
 }
 
 /* A place in a text. */

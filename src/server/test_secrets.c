@@ -48,7 +48,8 @@ static void hides_a_key_that_is_cut(void **state)
 {
     (void)state;
     char text[1100];
-    memset(text, 'x', sizeof(text));
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
     text[900] = ' ';
     memcpy(text + 1010, " " KEY, sizeof(KEY));
     struct api_error e;

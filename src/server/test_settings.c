@@ -2,7 +2,6 @@
  * Snapshots of the settings: who holds one keeps it, views change on their own loop, and a replaced
  * key is in no memory any more. `free` and `realloc` are wrapped by the linker to see the last.
  */
-#include <malloc.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,50 +14,13 @@
 
 #include <cmocka.h>
 
+#include "base/test_freed.h"
 #include "server/settings.h"
 
 #define WORKERS 4
 
-/* What is given back to the heap ----------------------------------------------------------- */
-
-static const char *const secrets[] = {"sk-first-of-two", "sk-second-of-two", "the-proxy-key",
-                                      "the-metrics-key", "password-of-proxy"};
-static _Atomic bool is_watching;
-static _Atomic size_t n_freed, n_seen;
-
-void __real_free(void *p);
-void *__real_realloc(void *p, size_t size);
-void __wrap_free(void *p);
-void *__wrap_realloc(void *p, size_t size);
-
-static void watch(const void *p)
-{
-    if (!p || !atomic_load(&is_watching))
-        return;
-    atomic_fetch_add(&n_freed, 1);
-    for (size_t i = 0; i < PX_ARRAY_LEN(secrets); i++)
-        if (memmem(p, malloc_usable_size((void *)p), secrets[i], strlen(secrets[i])))
-            atomic_fetch_add(&n_seen, 1);
-}
-
-void __wrap_free(void *p)
-{
-    watch(p);
-    __real_free(p);
-}
-
-/* As one that always moves: what it leaves behind is seen. */
-void *__wrap_realloc(void *p, size_t size)
-{
-    void *to = malloc(size);
-    const size_t n = p ? malloc_usable_size(p) : 0;
-    if (!to)
-        return NULL;
-    if (p)
-        memcpy(to, p, n < size ? n : size);
-    __wrap_free(p);
-    return to;
-}
+static const char *const secrets[] = {"sk-first-of-two", "sk-second-of-two",  "the-proxy-key",
+                                      "the-metrics-key", "password-of-proxy", NULL};
 
 /* Helpers ---------------------------------------------------------------------------------- */
 
@@ -95,9 +57,7 @@ static struct settings *make(const char *env_text, const struct settings *before
 static void replaced_keys_are_wiped(void **state)
 {
     (void)state;
-    atomic_store(&n_freed, 0);
-    atomic_store(&n_seen, 0);
-    atomic_store(&is_watching, true);
+    freed_watch(secrets);
     struct settings *first = make("ANTHROPIC_API_KEY=sk-first-of-two,sk-second-of-two\n"
                                   "CLAUDE_PROXY_API_KEY='the-proxy-key'\n"
                                   "METRICS_KEY=\"the-metrics-key\"\n"
@@ -110,20 +70,19 @@ static void replaced_keys_are_wiped(void **state)
     assert_true(str_eq(by_a_request->proxy_key, STR("the-proxy-key")));
     settings_drop(by_a_request);
     settings_drop(second);
-    atomic_store(&is_watching, false);
-    assert_true(atomic_load(&n_freed) > 10);
-    assert_int_equal(atomic_load(&n_seen), 0);
+    freed_watch_end();
+    assert_true(atomic_load(&freed_blocks) > 10);
+    assert_int_equal(atomic_load(&freed_seen), 0);
 }
 
 static void the_watch_sees_what_is_not_wiped(void **state)
 {
     (void)state;
     char *volatile copy = strdup(secrets[0]); /* or the pair is optimised away */
-    atomic_store(&n_seen, 0);
-    atomic_store(&is_watching, true);
+    freed_watch(secrets);
     free(copy);
-    atomic_store(&is_watching, false);
-    assert_int_equal(atomic_load(&n_seen), 1);
+    freed_watch_end();
+    assert_int_equal(atomic_load(&freed_seen), 1);
 }
 
 static void keys_that_stay_go_on_cooling_down(void **state)

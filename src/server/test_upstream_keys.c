@@ -10,7 +10,6 @@
 
 #include <cmocka.h>
 
-#include "base/test_freed.h"
 #include "server/upstream_keys.h"
 
 #define NOW_US        INT64_C(1000000000)
@@ -167,19 +166,6 @@ static void when_all_rest_the_first_to_be_well_is_taken(void **state)
     upstream_keys_done(&k);
 }
 
-static void the_keys_are_wiped(void **state)
-{
-    (void)state;
-    struct upstream_keys k;
-    make(&k, "sk-to-be-wiped-1,sk-to-be-wiped-2");
-    freed_watch("to-be-wiped");
-    upstream_keys_done(&k);
-    const size_t n_blocks = freed_blocks, n_with = freed_with_text;
-    freed_watch(NULL);
-    assert_true(n_blocks > 0);
-    assert_int_equal(n_with, 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,7 +177,6 @@ int main(void)
         cmocka_unit_test(a_key_that_works_again_rests_no_longer),
         cmocka_unit_test(a_retry_takes_another_key_and_ends_when_all_were_tried),
         cmocka_unit_test(when_all_rest_the_first_to_be_well_is_taken),
-        cmocka_unit_test(the_keys_are_wiped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

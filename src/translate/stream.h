@@ -78,7 +78,8 @@ enum tr_state {
     TR_FLOWING, /* chunks are going out */
     TR_PAUSED,  /* the upstream wants to be asked to go on: see tr_stream_continue */
     TR_DONE,    /* the answer is complete and written; of several choices this one is */
-    TR_FAILED   /* over; see tr_stream_error. If it was flowing, an error chunk has been written */
+    TR_FAILED /* over; see tr_stream_error. If it was flowing and is the only choice, an error chunk
+                 has been written */
 };
 
 struct tr_stream;
@@ -105,8 +106,9 @@ bool tr_stream_continue(struct tr_stream *s, struct str body, struct buf *ret);
  * holds them. False without memory; `out` is then to be thrown away.
  */
 bool tr_choices_write_end(struct tr_stream *const streams[], size_t n, struct buf *out);
-/* An error chunk, for an answer that has begun. */
-void tr_stream_write_error(const struct api_error *error, struct buf *out);
+/* An error chunk, for an answer that has begun; with what was used so far, if that is known. */
+void tr_stream_write_error(const struct api_error *error, const struct tr_usage *used,
+                           struct buf *out);
 /* A comment, which says nothing. */
 void tr_stream_write_comment(struct buf *out);
 /* The state as last returned. */

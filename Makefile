@@ -44,7 +44,7 @@ asan: deps
 
 fuzz:
 	@scripts/install-deps --test
-	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
+	@scripts/fuzz $(FUZZ_SECONDS)
 
 coverage:
 	@scripts/install-deps --test

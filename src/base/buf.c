@@ -4,7 +4,6 @@
 #include "base/buf.h"
 
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,7 +62,14 @@ char *buf_reserve(struct buf *b, size_t n)
     return b->data + b->len;
 }
 
-bool buf_append(struct buf *b, const void *p, size_t n)
+char *buf_reserve_z(struct buf *b, size_t n)
+{
+    if (!fits(b, n) || !grow(b, b->len + n + 1))
+        return NULL;
+    return b->data + b->len;
+}
+
+bool buf_append_grown(struct buf *b, const void *p, size_t n)
 {
     if (n == 0)
         return true;
@@ -73,41 +79,6 @@ bool buf_append(struct buf *b, const void *p, size_t n)
     memcpy(to, p, n);
     b->len += n;
     return true;
-}
-
-bool buf_append_str(struct buf *b, struct str s)
-{
-    return buf_append(b, s.p, s.n);
-}
-
-bool buf_append_z(struct buf *b, const char *z)
-{
-    return buf_append(b, z, strlen(z));
-}
-
-bool buf_append_char(struct buf *b, char c)
-{
-    return buf_append(b, &c, 1);
-}
-
-bool buf_printf(struct buf *b, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    va_list again;
-    va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
-    va_end(args);
-    if (n < 0)
-        b->failed = true;
-    /* vsnprintf writes a NUL behind the text: it needs room, but does not count. */
-    bool is_fine = n >= 0 && fits(b, (size_t)n) && grow(b, b->len + (size_t)n + 1);
-    if (is_fine) {
-        vsnprintf(b->data + b->len, (size_t)n + 1, format, again);
-        b->len += (size_t)n;
-    }
-    va_end(again);
-    return is_fine;
 }
 
 void buf_consume(struct buf *b, size_t n)

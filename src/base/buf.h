@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 #include "base/macros.h"
 #include "base/str.h"
@@ -30,19 +32,53 @@ void buf_reset(struct buf *b);
  * Appending. False (and `failed` set, content unchanged) when the maximum would be passed or
  * memory ran out. A writer of many pieces may ignore the results and check `failed` once.
  */
-bool buf_append(struct buf *b, const void *p, size_t n);
-bool buf_append_str(struct buf *b, struct str s);
-bool buf_append_z(struct buf *b, const char *z);
-bool buf_append_char(struct buf *b, char c);
+static inline bool buf_append(struct buf *b, const void *p, size_t n);
+static inline bool buf_append_str(struct buf *b, struct str s);
+static inline bool buf_append_z(struct buf *b, const char *z);
+static inline bool buf_append_char(struct buf *b, char c);
+bool buf_append_u64(struct buf *b, uint64_t number);
+bool buf_append_i64(struct buf *b, int64_t number);
+/* As printf; `%s`, `%.*s` and whole numbers without a width are the cheap directives. */
 bool buf_printf(struct buf *b, const char *format, ...) PX_PRINTF(2, 3);
 /* Room for `n` more bytes at data + len; the caller then raises len. NULL when there is none. */
 char *buf_reserve(struct buf *b, size_t n);
+/* The same, and room for a NUL behind them that does not count against the maximum. */
+char *buf_reserve_z(struct buf *b, size_t n);
 /* Drops `n` bytes (at most len) from the front. */
 void buf_consume(struct buf *b, size_t n);
 
 static inline struct str buf_str(const struct buf *b)
 {
     return (struct str){b->data ? b->data : "", b->len};
+}
+
+/* buf_append where memory must grow, or nothing is to be written. */
+bool buf_append_grown(struct buf *b, const void *p, size_t n);
+
+/* Inline, as an answer is made of hundreds of small pieces. */
+static inline bool buf_append(struct buf *b, const void *p, size_t n)
+{
+    size_t end = b->cap < b->max ? b->cap : b->max;
+    if (n == 0 || b->len > end || n > end - b->len)
+        return buf_append_grown(b, p, n);
+    memcpy(b->data + b->len, p, n);
+    b->len += n;
+    return true;
+}
+
+static inline bool buf_append_str(struct buf *b, struct str s)
+{
+    return buf_append(b, s.p, s.n);
+}
+
+static inline bool buf_append_z(struct buf *b, const char *z)
+{
+    return buf_append(b, z, strlen(z));
+}
+
+static inline bool buf_append_char(struct buf *b, char c)
+{
+    return buf_append(b, &c, 1);
 }
 
 #endif

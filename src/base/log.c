@@ -7,6 +7,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,11 +19,12 @@
 /* As much as a pipe takes in one piece (PIPE_BUF). */
 #define LOG_LINE_MAX 4096
 /* What ends a line that had to leave fields out. */
-#define LOG_TAIL_BYTES 32
+#define LOG_TAIL_BYTES  32
+#define LOG_USUAL_BYTES 512
 /* As much of a text as a line shows, so that one long text does not push the others out. */
 #define LOG_TEXT_MAX 1024
 
-static enum log_level lowest_level = LOG_INFO;
+static _Atomic int lowest_level = LOG_INFO;
 static bool is_json;
 /* One at a time, or the room that two threads see is gone for the second. */
 static pthread_mutex_t output_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -30,32 +32,57 @@ static int64_t n_lost; /* under the lock: lines since the last one that went out
 
 static const char *const level_names[] = {"trace", "debug", "info", "warning", "error"};
 
+void log_set_level(enum log_level lowest)
+{
+    atomic_store_explicit(&lowest_level, (int)lowest, memory_order_relaxed);
+}
+
 void log_setup(enum log_level lowest, enum log_format format)
 {
-    lowest_level = lowest;
+    log_set_level(lowest);
     is_json = format == LOG_JSON || (format == LOG_AUTO && !isatty(STDERR_FILENO));
 }
 
 bool log_is_on(enum log_level level)
 {
-    return level >= lowest_level;
+    return (int)level >= atomic_load_explicit(&lowest_level, memory_order_relaxed);
 }
 
+/* The wall clock in UTC; a thread writes out a second's date once. */
 static void append_time(struct buf *b)
 {
+    static _Thread_local time_t shown;
+    static _Thread_local char text[sizeof("2026-11-22T00:00:00.")];
     int64_t now_ms = clock_unix_ms();
     time_t seconds = (time_t)(now_ms / 1000);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
-    char text[32];
-    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-    buf_printf(b, "%s.%03dZ", text, (int)(now_ms % 1000));
+    if (seconds != shown) {
+        struct tm tm;
+        gmtime_r(&seconds, &tm);
+        shown = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S.", &tm) ? seconds : 0;
+    }
+    unsigned ms = (unsigned)(now_ms % 1000);
+    const char digits[] = {(char)('0' + ms / 100), (char)('0' + ms / 10 % 10),
+                           (char)('0' + ms % 10), 'Z'};
+    buf_append_z(b, text);
+    buf_append(b, digits, sizeof(digits));
 }
 
 /* C1 controls, U+0080 to U+009F: terminals obey them as they obey the ASCII ones. */
 static bool is_c1(struct str s, size_t i)
 {
     return (unsigned char)s.p[i] == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xa0;
+}
+
+/* Bytes at `i` that stand for themselves inside quotes. */
+static size_t plain_run(struct str s, size_t i, bool is_utf8)
+{
+    size_t start = i;
+    for (; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c < 0x20 || c == '"' || c == '\\' || c == 0x7f || (c > 0x7f && !is_utf8) || is_c1(s, i))
+            break;
+    }
+    return i - start;
 }
 
 /*
@@ -67,17 +94,18 @@ static void append_quoted(struct buf *b, struct str s)
     bool is_utf8 = utf8_is_valid(s);
     buf_append_char(b, '"');
     for (size_t i = 0; i < s.n; i++) {
+        size_t run = plain_run(s, i, is_utf8);
+        buf_append(b, s.p + i, run);
+        i += run;
+        if (i == s.n)
+            break;
         unsigned char c = (unsigned char)s.p[i];
         if (c == '"' || c == '\\')
-            buf_printf(b, "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
-            buf_printf(b, "\\u%04x", c);
+            buf_append(b, (const char[]){'\\', (char)c}, 2);
         else if (c > 0x7f && !is_utf8)
             buf_append_z(b, "\\ufffd");
-        else if (is_c1(s, i))
-            buf_printf(b, "\\u%04x", (unsigned char)s.p[++i]);
         else
-            buf_append_char(b, (char)c);
+            buf_printf(b, "\\u%04x", c > 0x7f ? (unsigned char)s.p[++i] : c);
     }
     buf_append_char(b, '"');
 }
@@ -100,7 +128,7 @@ static void append_field(struct buf *b, const struct log_field *f)
     else
         buf_printf(b, " %s=", f->key);
     if (f->kind == LOG_FIELD_INT)
-        buf_printf(b, "%lld", (long long)f->number);
+        buf_append_i64(b, f->number);
     else if (is_json || needs_quotes(text))
         append_quoted(b, text);
     else
@@ -130,6 +158,7 @@ static void format_line(struct buf *line, enum log_level level, const char *mess
 {
     struct buf b;
     buf_init(&b, LOG_LINE_MAX);
+    (void)buf_reserve(&b, LOG_USUAL_BYTES);
     struct str text = utf8_cut(str_of(message), LOG_TEXT_MAX);
     if (is_json) {
         buf_append_z(&b, "{\"time\":\"");

@@ -26,6 +26,8 @@ struct log_field {
 
 /* Once, before the threads start. */
 void log_setup(enum log_level lowest, enum log_format format);
+/* At any time, from any thread. */
+void log_set_level(enum log_level lowest);
 bool log_is_on(enum log_level level);
 /* Writes one line with one write(2). Control characters in texts are escaped. */
 void log_write(enum log_level level, const char *message, const struct log_field *fields, size_t n);

@@ -9,16 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct str str_of(const char *z)
-{
-    return (struct str){z ? z : "", z ? strlen(z) : 0};
-}
-
-bool str_eq(struct str a, struct str b)
-{
-    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
-}
-
 static char lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
@@ -32,11 +22,6 @@ bool str_eq_nocase(struct str a, struct str b)
         if (lower(a.p[i]) != lower(b.p[i]))
             return false;
     return true;
-}
-
-bool str_starts(struct str s, struct str prefix)
-{
-    return s.n >= prefix.n && str_eq((struct str){s.p, prefix.n}, prefix);
 }
 
 bool str_ends(struct str s, struct str suffix)

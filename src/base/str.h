@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/macros.h"
 
@@ -20,10 +21,23 @@ struct str {
 /* Arguments for "%.*s". */
 #define STR_ARG(s) (int)(s).n, (s).p
 
-struct str str_of(const char *z); /* NULL gives an empty str */
-bool str_eq(struct str a, struct str b);
+/* NULL gives an empty str. */
+static inline struct str str_of(const char *z)
+{
+    return (struct str){z ? z : "", z ? strlen(z) : 0};
+}
+
+static inline bool str_eq(struct str a, struct str b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+static inline bool str_starts(struct str s, struct str prefix)
+{
+    return s.n >= prefix.n && str_eq((struct str){s.p, prefix.n}, prefix);
+}
+
 bool str_eq_nocase(struct str a, struct str b); /* ASCII only */
-bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
 /* Offset of the first `needle` in `s`, or -1. */
 ptrdiff_t str_find(struct str s, struct str needle);

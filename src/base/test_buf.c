@@ -7,6 +7,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -81,6 +84,54 @@ static void printf_may_fill_the_buffer(void **state)
     }
 }
 
+/* What the cheap directives write is what printf writes, alone and beside others. */
+#define SAME(...)                                                                                  \
+    do {                                                                                           \
+        char wanted[200];                                                                          \
+        int n = snprintf(wanted, sizeof(wanted), __VA_ARGS__);                                     \
+        struct buf b;                                                                              \
+        buf_init(&b, (size_t)n);                                                                   \
+        assert_true(buf_printf(&b, __VA_ARGS__));                                                  \
+        assert_int_equal(b.len, n);                                                                \
+        assert_memory_equal(b.data, wanted, (size_t)n);                                            \
+        buf_done(&b);                                                                              \
+        buf_init(&b, (size_t)(n - 1));                                                             \
+        assert_false(buf_printf(&b, __VA_ARGS__));                                                 \
+        assert_int_equal(b.len, 0);                                                                \
+        assert_true(b.failed);                                                                     \
+        buf_done(&b);                                                                              \
+    } while (0)
+
+static void printf_writes_as_the_library_does(void **state)
+{
+    (void)state;
+    SAME("%d %d %d %d", 0, -1, INT_MAX, INT_MIN);
+    SAME("%ld|%ld|%lld|%lld", LONG_MAX, LONG_MIN, LLONG_MAX, LLONG_MIN);
+    SAME("%u %lu %llu %zu", UINT_MAX, ULONG_MAX, ULLONG_MAX, SIZE_MAX);
+    SAME("%" PRId64 "%" PRIu64, INT64_MIN, UINT64_MAX);
+    SAME("<%s%s%s>", "one", "", "three");
+    SAME("%.*s.%.*s.%.*s", 2, "abc", 0, "abc", 9, "abc");
+    SAME("%.*s", -1, "abc");
+    SAME("a%%b %c %5d %-5d| %04x %.3s %.2f", 'c', 1, 2, 0xab, "abcdef", 1.5);
+    SAME("%s %d %5.1f %s", "plain first", 7, 2.25, "then not");
+    SAME("%hhd %hu %jd %td", (signed char)-1, (unsigned short)2, (intmax_t)3, (ptrdiff_t)-4);
+}
+
+static void numbers(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b, 41);
+    assert_true(buf_append_u64(&b, UINT64_MAX));
+    assert_true(buf_append_i64(&b, INT64_MIN));
+    assert_true(buf_append_u64(&b, 0));
+    assert_true(str_eq(buf_str(&b), STR("18446744073709551615-92233720368547758080")));
+    b.max = 42;
+    assert_false(buf_append_i64(&b, -1)); /* never the sign alone */
+    assert_int_equal(b.len, 41);
+    buf_done(&b);
+}
+
 static void failure_is_sticky_and_leaves_content(void **state)
 {
     (void)state;
@@ -94,7 +145,8 @@ static void failure_is_sticky_and_leaves_content(void **state)
     buf_reset(&b);
     assert_false(b.failed);
     assert_int_equal(b.len, 0);
-    assert_false(buf_append(&b, "x", SIZE_MAX));
+    volatile size_t too_many = SIZE_MAX; /* or the compiler warns of what is tried here */
+    assert_false(buf_append(&b, "x", too_many));
     assert_null(buf_reserve(&b, SIZE_MAX));
     buf_done(&b);
 }
@@ -143,6 +195,8 @@ int main(void)
         cmocka_unit_test(kinds_of_appending),
         cmocka_unit_test(maximum_holds_to_the_byte),
         cmocka_unit_test(printf_may_fill_the_buffer),
+        cmocka_unit_test(printf_writes_as_the_library_does),
+        cmocka_unit_test(numbers),
         cmocka_unit_test(failure_is_sticky_and_leaves_content),
         cmocka_unit_test(reserving),
         cmocka_unit_test(consuming),

@@ -59,6 +59,32 @@ static void check_guard(struct check *c)
                    "set CLAUDE_PROXY_API_KEY to a key of your choice, or HOST=127.0.0.1");
 }
 
+/* Where metrics are, and who may read them. */
+static void check_metrics(struct check *c)
+{
+    const struct config *config = c->config;
+    const bool has_key = config->metrics_key[0] != '\0';
+    struct authority at = {.host = ""};
+    char detail[512];
+    if (!has_key && !config->metrics_address[0]) {
+        say_fine("metrics", "off: neither METRICS_KEY nor METRICS_ADDRESS is set");
+        return;
+    }
+    if (config->metrics_address[0] && !listener_address(str_of(config->metrics_address), &at)) {
+        say_failed(c, "metrics", config->metrics_address,
+                   "METRICS_ADDRESS must be an address and a port, such as 127.0.0.1:9090");
+        return;
+    }
+    snprintf(detail, sizeof(detail), "%s%s/metrics, %s", config->metrics_address,
+             at.host[0] ? " " : "", has_key ? "behind METRICS_KEY" : "open to anybody");
+    if (!has_key && !listener_is_loopback(at.host))
+        say_failed(c, "metrics", detail, "set METRICS_KEY, or METRICS_ADDRESS=127.0.0.1:9090");
+    else if (has_key && strcmp(config->metrics_key, config->proxy_api_key) == 0)
+        say_doubt("metrics", "METRICS_KEY is CLAUDE_PROXY_API_KEY: all clients may read them");
+    else
+        say_fine("metrics", detail);
+}
+
 /* What clients are shown. */
 static void check_certificate(struct check *c)
 {
@@ -242,6 +268,7 @@ static int run(const struct config *config)
     char why[512] = "";
     say_fine("settings", "read");
     check_guard(&c);
+    check_metrics(&c);
     check_certificate(&c);
     if (!config->anthropic_api_key[0]) {
         say_failed(&c, "key", "ANTHROPIC_API_KEY is not set",

@@ -34,7 +34,7 @@ static int run_demo(struct config *c, const struct sandbox *sandbox)
     if (point_at_sim(c, sim_port(sim))) {
         log_line(LOG_WARNING, "demo: nothing is real, every answer is made up by the simulator",
                  LOG_I("simulator_port", sim_port(sim)));
-        exit_code = run_server(c, true, sandbox);
+        exit_code = run_server(c, NULL, sandbox);
     } else {
         setup_complain("out of memory");
     }

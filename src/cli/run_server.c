@@ -3,6 +3,7 @@
  */
 #include "cli/run_server.h"
 
+#include <stdio.h>
 #include <sys/resource.h>
 
 #include "base/log.h"
@@ -81,7 +82,32 @@ static void log_sandbox(const struct config *c, const struct sandbox *s)
              LOG_Z("system_calls", sandbox_state_word(s->system)));
 }
 
-int run_server(const struct config *c, bool is_demo, const struct sandbox *sandbox)
+/* Keys without which a start would be refused, or more open than this one was. */
+static const char *missing_key(const struct config *before, const struct config *now)
+{
+    if (!now->anthropic_api_key[0])
+        return "ANTHROPIC_API_KEY";
+    if (before->proxy_api_key[0] && !now->proxy_api_key[0])
+        return "CLAUDE_PROXY_API_KEY";
+    if (before->metrics_key[0] && !now->metrics_key[0])
+        return "METRICS_KEY";
+    return NULL;
+}
+
+/* For SIGHUP. */
+static bool read_again(void *arg, struct config *ret, const struct config *before, char *why,
+                       size_t why_size)
+{
+    const struct run_flags *flags = arg;
+    if (!setup_config_again(ret, flags->argc, flags->argv, before, why, why_size))
+        return false;
+    const char *missing = missing_key(before, ret);
+    if (missing)
+        snprintf(why, why_size, "%s is no longer set, and a reload takes no key away", missing);
+    return missing == NULL;
+}
+
+int run_server(struct config *c, struct run_flags *flags, const struct sandbox *sandbox)
 {
     char why[512] = "";
     struct manager manager;
@@ -89,7 +115,9 @@ int run_server(const struct config *c, bool is_demo, const struct sandbox *sandb
         return CLI_USAGE;
     const struct server_options options = {
         .config = c,
-        .is_demo = is_demo,
+        .is_demo = flags == NULL,
+        .read_config = flags ? read_again : NULL,
+        .read_config_arg = flags,
         .listen_fd = manager.listen_fd,
         .notify_socket = manager.notify_socket,
         .watchdog_us = manager.watchdog_us,
@@ -99,9 +127,9 @@ int run_server(const struct config *c, bool is_demo, const struct sandbox *sandb
         setup_complain("%s", why);
         return CLI_USAGE;
     }
-    log_sandbox(c, sandbox);
-    log_settings(c);
-    warn_of_few_files(c);
+    log_sandbox(server_config(server), sandbox);
+    log_settings(server_config(server));
+    warn_of_few_files(server_config(server));
     server_run(server);
     server_destroy(server);
     return CLI_OK;

@@ -13,7 +13,13 @@
 bool run_server_is_guarded(const struct config *c);
 /* Prepares the process, and closes it in unless the settings say otherwise. Before any thread. */
 struct sandbox run_server_prepare(const struct config *c);
-/* Serves until SIGTERM or SIGINT. Returns the exit code. */
-int run_server(const struct config *c, bool is_demo, const struct sandbox *sandbox);
+/* The flags, to read them again on SIGHUP. */
+struct run_flags {
+    int argc;
+    char **argv;
+};
+/* Serves until SIGTERM or SIGINT. Takes the texts of `c`. `flags` NULL: a demo, whose settings
+ * stay. Returns the exit code. */
+int run_server(struct config *c, struct run_flags *flags, const struct sandbox *sandbox);
 
 #endif

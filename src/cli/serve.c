@@ -20,8 +20,9 @@ int cli_serve(int argc, char **argv)
     int exit_code = CLI_USAGE;
     if (setup_config(&config, argc, argv, NULL, 0) && has_key(&config) &&
         run_server_is_guarded(&config)) {
+        struct run_flags flags = {argc, argv};
         const struct sandbox sandbox = run_server_prepare(&config);
-        exit_code = run_server(&config, false, &sandbox);
+        exit_code = run_server(&config, &flags, &sandbox);
     }
     config_done(&config);
     return exit_code;

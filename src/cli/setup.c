@@ -57,6 +57,29 @@ bool setup_config(struct config *c, int argc, char **argv, const struct config_p
     return is_fine;
 }
 
+bool setup_config_again(struct config *c, int argc, char **argv, const struct config *before,
+                        char *why, size_t why_size)
+{
+    struct buf reason, warnings;
+    buf_init(&reason, MESSAGE_BYTES_MAX);
+    buf_init(&warnings, WARNINGS_BYTES_MAX);
+    const struct config_sources sources = {
+        .argc = argc,
+        .argv = argv,
+        .environment = environ,
+        .env_file = ".env",
+        .before = before,
+        .warnings = &warnings,
+    };
+    const bool is_fine = config_load(c, &sources, &reason) == CONFIG_OK;
+    log_warnings(buf_str(&warnings));
+    if (!is_fine)
+        snprintf(why, why_size, "%.*s", STR_ARG(buf_str(&reason)));
+    buf_done(&reason);
+    buf_done(&warnings);
+    return is_fine;
+}
+
 void setup_process(void)
 {
     struct rlimit files;

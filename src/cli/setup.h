@@ -19,6 +19,13 @@ void setup_complain(const char *format, ...) PX_PRINTF(1, 2);
  */
 bool setup_config(struct config *c, int argc, char **argv, const struct config_pair *defaults,
                   size_t n_defaults);
+/*
+ * The same once more, for SIGHUP: one line in `why` instead of a complaint, and the log stays as
+ * it is set up.
+ * `before` is what was read last.
+ */
+bool setup_config_again(struct config *c, int argc, char **argv, const struct config *before,
+                        char *why, size_t why_size);
 /* For what runs long: as many open files as allowed, no death by a peer that leaves. */
 void setup_process(void);
 

@@ -195,6 +195,38 @@ static void settings_that_cannot_work(void **state)
     assert_int_equal(check(&s, no_answers, "--port=x", NULL, text), CLI_USAGE);
 }
 
+static void where_metrics_are(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *flag, *other_flag, *says;
+        int exit_code;
+    } cases[] = {
+        {NULL, NULL, "fine  metrics   off: neither METRICS_KEY nor METRICS_ADDRESS is set\n",
+         CLI_OK},
+        {"--metrics-key=k", NULL, "fine  metrics   /metrics, behind METRICS_KEY\n", CLI_OK},
+        {"--metrics-address=127.0.0.1:9090", NULL,
+         "fine  metrics   127.0.0.1:9090 /metrics, open to anybody\n", CLI_OK},
+        {"--metrics-address=0.0.0.0:9090", "--metrics-key=k",
+         "fine  metrics   0.0.0.0:9090 /metrics, behind METRICS_KEY\n", CLI_OK},
+        {"--metrics-address=0.0.0.0:9090", NULL,
+         "FAIL  metrics   0.0.0.0:9090 /metrics, open to anybody\n", CLI_FAILED},
+        {"--metrics-address=[fe80::1%eth0]:9090", NULL, "FAIL  metrics   [fe80::1%eth0]:9090\n",
+         CLI_FAILED},
+        {"--metrics-key=same", "--claude-proxy-api-key=same",
+         "?     metrics   METRICS_KEY is CLAUDE_PROXY_API_KEY: all clients may read them\n",
+         CLI_OK},
+    };
+    for (size_t i = 0; i < PX_ARRAY_LEN(cases); i++) {
+        struct canned_server s;
+        char text[CANNED_TEXT_SIZE];
+        const char *answers[] = {first_page, last_page, NULL};
+        const int exit_code = check(&s, answers, cases[i].flag, cases[i].other_flag, text);
+        if (!strstr(text, cases[i].says) || exit_code != cases[i].exit_code)
+            fail_msg("%zu: %s", i, text);
+    }
+}
+
 int main(void)
 {
     clearenv(); /* the settings are the tests' own */
@@ -203,6 +235,7 @@ int main(void)
         cmocka_unit_test(refused_key),          cmocka_unit_test(gateway_without_models),
         cmocka_unit_test(broken_upstreams),     cmocka_unit_test(unknown_model_and_open_server),
         cmocka_unit_test(model_by_other_names), cmocka_unit_test(settings_that_cannot_work),
+        cmocka_unit_test(where_metrics_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

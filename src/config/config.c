@@ -19,6 +19,8 @@
 #define ENV_FILE_ARENA_MAX (4 * DOTENV_BYTES_MAX)
 /* As much of a refused value as the message shows. */
 #define SHOWN_BYTES_MAX 60
+/* And of one that has changed. */
+#define SHOWN_CHANGE_BYTES_MAX 65536
 
 static void *member_of(struct config *c, const struct option *o)
 {
@@ -228,13 +230,16 @@ static void env_file_done(struct env_file *f)
     arena_wipe(&f->arena);
 }
 
-static bool store_all(struct config *c, const struct all_given *g, struct buf *why)
+static bool store_all(struct config *c, const struct all_given *g, const struct config *before,
+                      struct buf *why)
 {
     for (size_t i = 0; i < OPTIONS; i++) {
         const struct option *o = &option_table[i];
         const struct given *given = &g->of[i];
         union option_value v;
         struct str text = given->source == GIVEN_NOT ? str_of(o->by_default) : given->value;
+        if (before && given->source == GIVEN_AS_FLAG && option_is_secret(o)) /* wiped by now */
+            text = str_of(*(char *const *)((const char *)before + o->offset));
         switch (option_parse(o, text, &v)) {
         case OPTION_OK:
             store(c, o, v);
@@ -265,7 +270,8 @@ enum config_result config_load(struct config *c, const struct config_sources *s,
     bool is_fine = flags_read(s, &given, why);
     if (is_fine) {
         read_environment(s->environment, &given);
-        is_fine = read_env_file(&file, &given, s->warnings, why) && store_all(c, &given, why);
+        is_fine =
+            read_env_file(&file, &given, s->warnings, why) && store_all(c, &given, s->before, why);
     }
     env_file_done(&file);
     flags_wipe_secrets(s);
@@ -353,4 +359,75 @@ void config_describe(const struct config *c, struct buf *out)
         describe_value(c, &option_table[i], out);
         buf_append_char(out, '\n');
     }
+}
+
+/* For a reload ---------------------------------------------------------------------------- */
+
+static bool is_same(const struct config *a, const struct config *b, const struct option *o)
+{
+    const void *in_a = (const char *)a + o->offset, *in_b = (const char *)b + o->offset;
+    if (o == &option_table[OPTION_IS_MAX_TOKENS] && a->has_max_tokens != b->has_max_tokens)
+        return false;
+    /* Secrets too: both are the operator's own, nobody else chooses one to measure the time. */
+    if (option_is_text(o))
+        return strcmp(*(char *const *)in_a, *(char *const *)in_b) == 0;
+    if (o->kind == OPTION_NUMBER)
+        return memcmp(in_a, in_b, sizeof(double)) == 0;
+    if (o->kind == OPTION_BOOLEAN)
+        return *(const bool *)in_a == *(const bool *)in_b;
+    return *(const int64_t *)in_a == *(const int64_t *)in_b;
+}
+
+/* False without memory. */
+static bool copy(struct config *to, const struct config *from, const struct option *o)
+{
+    void *member = member_of(to, o);
+    const void *source = (const char *)from + o->offset;
+    if (option_is_text(o)) {
+        char *text = strdup(*(char *const *)source);
+        if (!text)
+            return false;
+        free_text(o, *(char **)member);
+        *(char **)member = text;
+    } else if (o->kind == OPTION_NUMBER) {
+        *(double *)member = *(const double *)source;
+    } else if (o->kind == OPTION_BOOLEAN) {
+        *(bool *)member = *(const bool *)source;
+    } else {
+        *(int64_t *)member = *(const int64_t *)source;
+    }
+    return true;
+}
+
+bool config_keep(struct config *c, const struct config *before,
+                 void (*each)(void *arg, const char *name), void *arg)
+{
+    for (size_t i = 0; i < OPTIONS; i++) {
+        const struct option *o = &option_table[i];
+        if (option_is_reloadable(o) || is_same(c, before, o))
+            continue;
+        if (!copy(c, before, o))
+            return false;
+        each(arg, o->name);
+    }
+    return true;
+}
+
+size_t config_compare(const struct config *before, const struct config *now,
+                      void (*each)(void *arg, const char *name, struct str value), void *arg)
+{
+    size_t n = 0;
+    struct buf value;
+    buf_init(&value, SHOWN_CHANGE_BYTES_MAX);
+    for (size_t i = 0; i < OPTIONS; i++) {
+        const struct option *o = &option_table[i];
+        if (is_same(before, now, o))
+            continue;
+        buf_reset(&value);
+        describe_value(now, o, &value);
+        each(arg, o->name, buf_str(&value));
+        n++;
+    }
+    buf_done(&value);
+    return n;
 }

@@ -21,6 +21,9 @@ struct config {
     double model_temperature;     /* MODEL_TEMPERATURE */
     int64_t tokens_per_minute;    /* TOKENS_PER_MINUTE; 0 = unlimited */
     int64_t requests_per_minute;  /* REQUESTS_PER_MINUTE; 0 = unlimited */
+    int64_t max_concurrent;       /* MAX_CONCURRENT_REQUESTS; 0 = unlimited */
+    int64_t rate_limit_wait_s;    /* RATE_LIMIT_WAIT; 0 = nobody waits */
+    int64_t queue_max;            /* QUEUE_MAX */
     int64_t max_tokens;           /* MAX_TOKENS; 0 = the model's maximum */
     char *host;                   /* HOST, --host */
     int64_t port;                 /* PORT, --port; 0 = the kernel picks */
@@ -50,9 +53,12 @@ struct config {
     int64_t workers;              /* WORKERS; 0 = one a core */
     int64_t max_connections;      /* MAX_CONNECTIONS, all workers together */
     int64_t max_body_bytes;       /* MAX_BODY_BYTES */
+    int64_t body_memory_bytes;    /* BODY_MEMORY_BYTES, all workers together; 0 = unlimited */
     int64_t head_timeout_s;       /* HEAD_TIMEOUT */
     int64_t body_timeout_s;       /* BODY_TIMEOUT: silence while a body is read */
     int64_t idle_timeout_s;       /* IDLE_TIMEOUT: keep-alive between requests */
+    int64_t keep_alive_s;         /* KEEP_ALIVE; 0 = off */
+    int64_t stall_timeout_s;      /* STALL_TIMEOUT: an answer of which the client takes nothing */
     int64_t retries;              /* RETRIES */
     int64_t retry_after_max_s;    /* RETRY_AFTER_MAX */
     char *fallback_models;        /* FALLBACK_MODELS: a comma list */
@@ -87,7 +93,8 @@ struct config_sources {
     /* Where a subcommand's defaults differ from the table's. */
     const struct config_pair *defaults;
     size_t n_defaults;
-    struct buf *warnings; /* one line each; NULL = not wanted */
+    const struct config *before; /* a reload: has what wiped flags had given. NULL = a start */
+    struct buf *warnings;        /* one line each; NULL = not wanted */
 };
 
 /*
@@ -98,6 +105,16 @@ enum config_result config_load(struct config *c, const struct config_sources *s,
                                struct buf *why) PX_MUST_CHECK;
 /* Sets one loaded setting by its NAME, as if an operator had. False when the value is refused. */
 bool config_set(struct config *c, const char *name, const char *value) PX_MUST_CHECK;
+/*
+ * For a reload: gives settings that only a start reads the value from `before`, and calls `each`
+ * for those that would have another. False without memory.
+ */
+bool config_keep(struct config *c, const struct config *before,
+                 void (*each)(void *arg, const char *name), void *arg) PX_MUST_CHECK;
+/* Calls `each` for every setting that differs, with its value now; a secret's is "set" or "not
+ * set". Returns how many do. */
+size_t config_compare(const struct config *before, const struct config *now,
+                      void (*each)(void *arg, const char *name, struct str value), void *arg);
 /* Wipes the secrets and frees. Accepts a zeroed config. */
 void config_done(struct config *c);
 /* "NAME=value" lines for the log at start; secrets only as "set" or "not set". */

@@ -109,8 +109,10 @@ static void write_env_option(const struct option *o, struct buf *out)
 
 void config_write_env_example(struct buf *out)
 {
-    buf_append_z(out, "# Settings of claude-proxy. Copy this file to .env, fill in the keys, and "
-                      "uncomment what you\n# want to change. docs/configuration.md says more.\n");
+    buf_append_z(out,
+                 "# Settings of claude-proxy. Copy this file to .env, fill in the keys, and "
+                 "uncomment what you\n# want to change. docs/configuration.md says more, and what "
+                 "SIGHUP reads again.\n");
     for (size_t i = 0; i < PX_ARRAY_LEN(rows); i++) {
         if (rows[i].option)
             write_env_option(rows[i].option, out);
@@ -138,9 +140,11 @@ static const char introduction[] =
     "A value that is not allowed stops the start with exit code 2 and one line that says what it\n"
     "was, where it came from and what is allowed. An empty value counts as not given, except for\n"
     "settings whose default is empty (keys, lists, paths): there it is a value like any other, so\n"
-    "that an empty environment variable can undo a line of the `.env`. Changes take effect when\n"
-    "the program is started again; the files of `TLS_CERT` and `TLS_KEY` are read again on "
-    "SIGHUP.\n"
+    "that an empty environment variable can undo a line of the `.env`. SIGHUP reads the `.env`\n"
+    "again, and the files of `TLS_CERT` and `TLS_KEY`: settings marked below take effect for new\n"
+    "requests, others when the program is started again. Flags and environment variables stay "
+    "what\n"
+    "they were at the start, and still win ([docs/running.md](running.md#reloads)).\n"
     "\n"
     "**Keys** never appear in logs, error messages or `claude-proxy check`: only whether they are\n"
     "set. Give them in the environment or the `.env`; as flags they work too, but stay in the\n"
@@ -179,7 +183,7 @@ static void write_markdown_option(const struct option *o, struct buf *out)
         buf_append_z(out, "empty");
     buf_append_z(out, ". Allowed: ");
     option_write_allowed(o, out);
-    buf_append_z(out, ".\n");
+    buf_append_z(out, option_is_reloadable(o) ? ". Read again on SIGHUP.\n" : ".\n");
 }
 
 void config_write_markdown(struct buf *out)

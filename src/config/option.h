@@ -81,6 +81,8 @@ bool option_is_text(const struct option *o);
 bool option_is_secret(const struct option *o);
 /* Whether other programs read it too, under its name in lower case as well: https_proxy. */
 bool option_is_shared(const struct option *o);
+/* Whether SIGHUP is enough for a new value. */
+bool option_is_reloadable(const struct option *o);
 /* The i-th choice (without its alias); false behind the last. */
 bool option_choice(const struct option *o, size_t i, struct str *ret);
 

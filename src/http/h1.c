@@ -14,6 +14,8 @@
  */
 #define FRAMING_BYTES_MAX     65536
 #define FRAMING_PER_BODY_BYTE 8
+#define USUAL_HEAD_BYTES      1024
+#define USUAL_HEADERS         16
 
 enum phase { PHASE_BETWEEN, PHASE_HEAD, PHASE_BODY, PHASE_DEAD };
 
@@ -100,6 +102,9 @@ static int on_begin(llhttp_t *ll)
     struct h1_parser *p = ll->data;
     buf_reset(&p->text);
     buf_reset(&p->headers);
+    /* Room for a usual head at once. Should memory lack: the appends say so. */
+    (void)buf_reserve(&p->text, USUAL_HEAD_BYTES);
+    (void)buf_reserve(&p->headers, USUAL_HEADERS * sizeof(struct h1_header));
     p->phase = PHASE_HEAD;
     p->is_informational = p->was_in_value = false;
     p->framing_bytes = p->body_bytes = 0;
@@ -188,6 +193,8 @@ static int check_head(struct h1_parser *p, const struct h1_head *head)
     const llhttp_t *ll = &p->ll;
     if (ll->http_major != 1 || ll->http_minor > 1)
         return refuse(p, H1_BAD, "unsupported HTTP version");
+    if (p->kind == H1_RESPONSE && head->status < 100)
+        return refuse(p, H1_BAD, "invalid status");
     struct str coding = h1_find(head, STR("transfer-encoding"));
     if (coding.p && (head->is_http_1_0 || !str_eq_nocase(coding, STR("chunked"))))
         return refuse(p, H1_BAD, "unsupported Transfer-Encoding");

@@ -109,9 +109,12 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     struct str n = {(const char *)name, name_n}, v = {(const char *)value, value_n};
     if (str_eq(n, STR(":status"))) {
         uint64_t status = 0;
-        if (str_to_u64(v, &status) && status < 1000)
+        if (str_to_u64(v, &status) && status >= 100 && status < 1000) {
             c->status = (int)status;
-        return 0;
+            return 0;
+        }
+        give_up(c, s, H2_INVALID, "the answer's status is none"); /* nghttp2 takes any digits */
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
     if (keep_field(c, n, v))
         return 0;

@@ -47,6 +47,7 @@ struct h2_server {
     struct list drained;
     size_t n_streams;
     bool is_broken; /* without memory for a frame that somebody waits for */
+    uint64_t noise;
 };
 
 static void free_reader(struct h2_inbound *st)
@@ -137,9 +138,35 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     return 0;
 }
 
+/* Frames that ask for nothing; those with PRIORITY are told of nowhere else. */
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *arg)
+{
+    (void)session;
+    struct h2_server *s = arg;
+    if (hd->type == NGHTTP2_PING || hd->type == NGHTTP2_SETTINGS || hd->type == NGHTTP2_PRIORITY)
+        s->noise += !(hd->flags & NGHTTP2_FLAG_ACK);
+    return 0;
+}
+
+static bool is_empty_data(const nghttp2_frame *frame)
+{
+    return frame->hd.type == NGHTTP2_DATA && frame->hd.length == frame->data.padlen &&
+           !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
+}
+
+static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error,
+                            void *arg)
+{
+    (void)session, (void)frame, (void)error;
+    struct h2_server *s = arg;
+    s->noise++;
+    return 0;
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
     struct h2_server *s = arg;
+    s->noise += is_empty_data(frame);
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
         return 0;
     struct h2_inbound *st = stream_of(session, frame->hd.stream_id);
@@ -227,8 +254,10 @@ static bool open_session(struct h2_server *s)
     }
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_begin_frame);
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data_chunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
     int rc = nghttp2_session_server_new2(&s->session, cb, s, option);
@@ -287,9 +316,26 @@ void h2_server_destroy(struct h2_server *s)
     free(s);
 }
 
+/* What nghttp2 gives up about without a GOAWAY of its own. */
+static uint32_t code_of(ssize_t error)
+{
+    switch (error) {
+    case NGHTTP2_ERR_FLOODED:
+        return NGHTTP2_ENHANCE_YOUR_CALM;
+    case NGHTTP2_ERR_BAD_CLIENT_MAGIC:
+        return NGHTTP2_PROTOCOL_ERROR;
+    default:
+        return NGHTTP2_INTERNAL_ERROR;
+    }
+}
+
 bool h2_server_feed(struct h2_server *s, const char *p, size_t n)
 {
-    return nghttp2_session_mem_recv(s->session, (const uint8_t *)p, n) == (ssize_t)n;
+    const ssize_t taken = nghttp2_session_mem_recv(s->session, (const uint8_t *)p, n);
+    if (taken == (ssize_t)n)
+        return true;
+    h2_server_goaway(s, code_of(taken));
+    return false;
 }
 
 /* Tells the streams that ran empty; true when there were some, for they may have written more. */
@@ -329,10 +375,15 @@ bool h2_server_is_over(const struct h2_server *s)
     return !nghttp2_session_want_read(s->session) && !nghttp2_session_want_write(s->session);
 }
 
-void h2_server_goaway(struct h2_server *s)
+void h2_server_goaway(struct h2_server *s, uint32_t error_code)
 {
     int32_t last = nghttp2_session_get_last_proc_stream_id(s->session);
-    nghttp2_submit_goaway(s->session, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0);
+    nghttp2_submit_goaway(s->session, NGHTTP2_FLAG_NONE, last, error_code, NULL, 0);
+}
+
+uint64_t h2_server_noise(const struct h2_server *s)
+{
+    return s->noise;
 }
 
 size_t h2_server_open_streams(const struct h2_server *s)

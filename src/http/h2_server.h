@@ -25,6 +25,14 @@
 #define H2_SERVER_HEAD_BYTES_MAX 32768
 #define H2_SERVER_HEADERS_MAX    100
 
+/* Error codes of RFC 9113, 7. */
+enum {
+    H2_NO_ERROR = 0,
+    H2_INTERNAL_ERROR = 2,
+    H2_CANCEL = 8,
+    H2_ENHANCE_YOUR_CALM = 11,
+};
+
 struct h2_server;
 struct h2_inbound; /* valid until its on_close, or h2_inbound_reset */
 
@@ -69,7 +77,7 @@ struct h2_server *h2_server_create(const struct h2_server_options *o,
                                    const struct h2_server_callbacks *cb, void *arg);
 /* Reports every open stream (H2_INBOUND_LOST) and frees. Accepts NULL. */
 void h2_server_destroy(struct h2_server *s);
-/* False when the peer broke the protocol: send the output (GOAWAY) and close. */
+/* False when the peer broke the protocol: send the output (GOAWAY with the reason) and close. */
 bool h2_server_feed(struct h2_server *s, const char *p, size_t n);
 /* Appends what is to be sent until `out` holds `limit` bytes or nothing is left. False without
  * memory. */
@@ -77,7 +85,10 @@ bool h2_server_output(struct h2_server *s, struct buf *out, size_t limit);
 /* Nothing more will be sent or taken: close the connection. */
 bool h2_server_is_over(const struct h2_server *s);
 /* Announces that no further stream is taken; open ones finish. */
-void h2_server_goaway(struct h2_server *s);
+void h2_server_goaway(struct h2_server *s, uint32_t error_code);
+/* Frames so far that asked for nothing (PING, SETTINGS, PRIORITY, empty DATA) or broke a rule: who
+ * sends many of them means no good. */
+uint64_t h2_server_noise(const struct h2_server *s);
 size_t h2_server_open_streams(const struct h2_server *s);
 
 /* The caller's own pointer for a stream. */

@@ -208,11 +208,11 @@ static void test_response_to_head(void **state)
     buf_done(&r.body);
 }
 
-static void check_bad(const char *text, enum h1_result want)
+static void check_bad(enum h1_kind kind, const char *text, enum h1_result want)
 {
     struct str s = str_of(text);
     for (size_t i = 0; i <= s.n; i++) {
-        struct outcome o = run_cut(H1_REQUEST, s, i, s.n, false);
+        struct outcome o = run_cut(kind, s, i, s.n, false);
         if (o.result != want)
             fail_msg("'%s' cut at %zu: result %d (%s)", text, i, o.result, o.reason);
         assert_true(strlen(o.reason) > 0);
@@ -269,9 +269,10 @@ static void test_refused(void **state)
         "\026\003\001\002", /* a TLS greeting */
     };
     for (size_t i = 0; i < PX_ARRAY_LEN(bad); i++)
-        check_bad(bad[i], H1_BAD);
-    check_bad("CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n", H1_UPGRADE_REFUSED);
-    check_bad("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", H1_UPGRADE_REFUSED);
+        check_bad(H1_REQUEST, bad[i], H1_BAD);
+    check_bad(H1_REQUEST, "CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n", H1_UPGRADE_REFUSED);
+    check_bad(H1_RESPONSE, "HTTP/1.1 099 Nothing\r\nContent-Length: 0\r\n\r\n", H1_BAD);
+    check_bad(H1_REQUEST, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", H1_UPGRADE_REFUSED);
 }
 
 /* One request with a header that makes its head `head_bytes` long. */

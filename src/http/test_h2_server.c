@@ -318,6 +318,24 @@ static void marks_heads_that_are_too_large(void **state)
     close_pair(&p);
 }
 
+/* The code of the GOAWAY that the server has to send, -1 for none. */
+static int64_t goaway_code(struct h2_server *s)
+{
+    struct buf out;
+    int64_t code = -1;
+    buf_init(&out, 1 << 20);
+    assert_true(h2_server_output(s, &out, 1 << 19));
+    for (size_t at = 0; at + 9 <= out.len;) {
+        const uint8_t *f = (const uint8_t *)out.data + at;
+        const size_t n = (size_t)f[0] << 16 | (size_t)f[1] << 8 | f[2];
+        if (f[3] == 7)
+            code = f[16]; /* the lowest byte of the code */
+        at += 9 + n;
+    }
+    buf_done(&out);
+    return code;
+}
+
 static void refuses_what_is_no_http2(void **state)
 {
     (void)state;
@@ -325,7 +343,48 @@ static void refuses_what_is_no_http2(void **state)
     open_pair(&p);
     static const char text[] = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
     assert_false(h2_server_feed(p.server, text, sizeof(text) - 1));
+    assert_int_equal(goaway_code(p.server), 1); /* PROTOCOL_ERROR */
     close_pair(&p);
+}
+
+/* cell C53, cell C55: what asks for nothing is counted, what asks or answers is not. */
+static void counts_frames_that_ask_for_nothing(void **state)
+{
+    (void)state;
+#define FRAME(length, type, flags, stream) "\0\0" length type flags "\0\0\0" stream
+#define PING                               "12345678"
+    static const struct {
+        const char *bytes;
+        size_t n;
+        uint64_t noise;
+    } frames[] = {
+        {FRAME("\x08", "\x06", "\0", "\0") PING, 17, 1},
+        {FRAME("\x08", "\x06", "\x01", "\0") PING, 17, 0},
+        {FRAME("\0", "\x04", "\0", "\0"), 9, 1},
+        {FRAME("\0", "\x04", "\x01", "\0"), 9, 0},
+        {FRAME("\x05", "\x02", "\0", "\x09") "\0\0\0\0\x01", 14, 1},
+        {FRAME("\0", "\0", "\0", "\x01"), 9, 1},
+        {FRAME("\x03", "\0", "\x08", "\x01") "\x02\0\0", 12, 1},
+        {FRAME("\x01", "\0", "\0", "\x01") "x", 10, 0},
+        {FRAME("\0", "\0", "\x01", "\x01"), 9, 0},
+        {FRAME("\x04", "\x08", "\0", "\x01") "\0\0\0\x01", 13, 0},
+    };
+    struct pair p;
+    open_pair(&p);
+    /* :method POST, :scheme https, :path /, :authority a */
+    static const char begin[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" FRAME("\0", "\x04", "\0", "\0")
+        FRAME("\x06", "\x01", "\x04", "\x01") "\x83\x87\x84\x41\x01\x61";
+    assert_true(h2_server_feed(p.server, begin, sizeof(begin) - 1));
+    for (size_t i = 0; i < PX_ARRAY_LEN(frames); i++) {
+        const uint64_t before = h2_server_noise(p.server);
+        assert_true(h2_server_feed(p.server, frames[i].bytes, frames[i].n));
+        assert_int_equal(h2_server_noise(p.server) - before, frames[i].noise);
+    }
+    h2_server_goaway(p.server, H2_ENHANCE_YOUR_CALM);
+    assert_int_equal(goaway_code(p.server), H2_ENHANCE_YOUR_CALM);
+    close_pair(&p);
+#undef FRAME
+#undef PING
 }
 
 static void says_goodbye(void **state)
@@ -337,7 +396,7 @@ static void says_goodbye(void **state)
     p.answers_at_once = true;
     request(&p, &s, STR("b"), 0);
     carry(&p, 5000);
-    h2_server_goaway(p.server);
+    h2_server_goaway(p.server, H2_NO_ERROR);
     carry(&p, 5000);
     assert_true(h2_client_is_draining(p.client));
     assert_true(h2_server_is_over(p.server));
@@ -355,6 +414,7 @@ int main(void)
         cmocka_unit_test(loses_streams_with_the_connection),
         cmocka_unit_test(marks_heads_that_are_too_large),
         cmocka_unit_test(refuses_what_is_no_http2),
+        cmocka_unit_test(counts_frames_that_ask_for_nothing),
         cmocka_unit_test(says_goodbye),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,6 +34,8 @@ static size_t string_end(struct str s, size_t i)
  */
 static bool is_within_limits(struct str s, struct json_error *err)
 {
+    if (s.n <= JSON_DEPTH_MAX)
+        return true; /* nothing so short can pass them */
     size_t depth = 0, values = 1;
     for (size_t i = 0; i < s.n; i++) {
         switch (s.p[i]) {

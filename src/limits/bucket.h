@@ -16,8 +16,7 @@
 
 struct bucket {
     _Atomic int64_t full_at_ns; /* monotonic; in the past = full */
-    int64_t per_minute;         /* capacity and refill; 0 = unlimited */
-    int64_t slack_ns;           /* what rounding may have cost; less than one token's time */
+    _Atomic int64_t per_minute; /* capacity and refill; 0 = unlimited */
 };
 
 struct bucket_level {
@@ -29,10 +28,17 @@ struct bucket_level {
 /* Starts full. A negative `per_minute` means unlimited, as 0 does. */
 void bucket_init(struct bucket *b, int64_t per_minute);
 /*
+ * Another limit from now on, without filling it up: a larger one adds to what is there, of a
+ * smaller one as large a part is there as before.
+ */
+void bucket_resize(struct bucket *b, int64_t now_us, int64_t per_minute);
+/*
  * Takes `n` tokens if they are there. On refusal nothing is taken and *ret_wait_ms says when they
  * will be; -1 when `n` is larger than the whole bucket, which no waiting mends.
  */
 bool bucket_take(struct bucket *b, int64_t now_us, int64_t n, int64_t *ret_wait_ms);
+/* What bucket_take would say, without taking: 0 when they are there. */
+int64_t bucket_wait_ms(const struct bucket *b, int64_t now_us, int64_t n);
 /* Takes `n` more whatever is there (the bucket may go into debt), or gives back with n < 0. */
 void bucket_settle(struct bucket *b, int64_t now_us, int64_t n);
 struct bucket_level bucket_level(const struct bucket *b, int64_t now_us);

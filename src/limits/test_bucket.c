@@ -77,6 +77,25 @@ static void refused_takes_nothing(void **state)
     assert_true(bucket_take(&b, 0, 10, &wait));
 }
 
+static void asking_tells_what_taking_would(void **state)
+{
+    (void)state;
+    struct bucket b;
+    bucket_init(&b, 60);
+    int64_t wait;
+    assert_int_equal(bucket_wait_ms(&b, 0, 60), 0);
+    assert_int_equal(bucket_wait_ms(&b, 0, 61), -1);
+    assert_true(bucket_take(&b, 0, 60, &wait));
+    for (int64_t n = 1; n <= 60; n++) {
+        assert_false(bucket_take(&b, SECOND_US / 2, n, &wait));
+        assert_int_equal(bucket_wait_ms(&b, SECOND_US / 2, n), wait);
+    }
+    assert_int_equal(bucket_wait_ms(&b, 2 * SECOND_US, 2), 0);
+    assert_int_equal(bucket_level(&b, 2 * SECOND_US).remaining, 2);
+    bucket_init(&b, 0);
+    assert_int_equal(bucket_wait_ms(&b, 0, INT64_MAX), 0);
+}
+
 static void larger_than_the_bucket_never_fits(void **state)
 {
     (void)state;
@@ -311,6 +330,84 @@ static void threads_share_one_limit(void **state)
     assert_true(bucket_level(&b, atomic_load(&now)).remaining <= 60000);
 }
 
+static void a_larger_limit_adds_to_what_is_there(void **state)
+{
+    (void)state;
+    struct bucket b;
+    int64_t wait;
+    bucket_init(&b, 60);
+    assert_true(bucket_take(&b, MINUTE_US, 45, &wait));
+    bucket_resize(&b, MINUTE_US, 90); /* 45 are owed still */
+    assert_int_equal(bucket_level(&b, MINUTE_US).remaining, 45);
+    assert_int_equal(bucket_level(&b, MINUTE_US).limit, 90);
+    bucket_resize(&b, MINUTE_US, 90);
+    assert_int_equal(bucket_level(&b, MINUTE_US).remaining, 45);
+    bucket_settle(&b, MINUTE_US, 945); /* ten minutes of debt */
+    bucket_resize(&b, MINUTE_US, 9000);
+    assert_in_range(bucket_level(&b, MINUTE_US).remaining, 8009, 8011);
+}
+
+static void of_a_smaller_limit_the_same_part_is_there(void **state)
+{
+    (void)state;
+    struct bucket b;
+    int64_t wait;
+    bucket_init(&b, 10000);
+    assert_true(bucket_take(&b, MINUTE_US, 5000, &wait));
+    bucket_resize(&b, MINUTE_US, 60);
+    assert_int_equal(bucket_level(&b, MINUTE_US).remaining, 30);
+    assert_true(bucket_take(&b, MINUTE_US, 30, &wait));
+    bucket_resize(&b, MINUTE_US, 6);
+    assert_false(bucket_take(&b, MINUTE_US, 1, &wait));
+    assert_in_range(wait, 9900, 10000); /* empty, not in debt for the larger limit's sake */
+    assert_false(bucket_take(&b, MINUTE_US, 7, &wait));
+    assert_int_equal(wait, -1);
+}
+
+static void a_limit_comes_and_goes(void **state)
+{
+    (void)state;
+    struct bucket b;
+    int64_t wait;
+    bucket_init(&b, 0);
+    assert_true(bucket_take(&b, MINUTE_US, 1000, &wait));
+    bucket_resize(&b, MINUTE_US, 10);
+    assert_int_equal(bucket_level(&b, MINUTE_US).remaining, 10);
+    bucket_settle(&b, MINUTE_US, -1000); /* of before the limit: no more than full */
+    assert_int_equal(bucket_level(&b, MINUTE_US).remaining, 10);
+    assert_true(bucket_take(&b, MINUTE_US, 10, &wait));
+    bucket_resize(&b, MINUTE_US, 0);
+    assert_true(bucket_take(&b, MINUTE_US, 1000, &wait));
+    bucket_resize(&b, MINUTE_US, -1);
+    assert_int_equal(bucket_level(&b, MINUTE_US).limit, 0);
+}
+
+static void *resize_for_long(void *arg)
+{
+    struct bucket *b = arg;
+    for (int i = 0; i < 20000; i++)
+        bucket_resize(b, MINUTE_US, i % 4 * 30);
+    return NULL;
+}
+
+/* Divisions by a limit that goes away meanwhile, and threads' reports. */
+static void it_is_resized_while_others_take(void **state)
+{
+    (void)state;
+    struct bucket b;
+    int64_t wait;
+    pthread_t thread;
+    bucket_init(&b, 60);
+    assert_int_equal(pthread_create(&thread, NULL, resize_for_long, &b), 0);
+    for (int i = 0; i < 20000; i++) {
+        if (bucket_take(&b, MINUTE_US, 1, &wait))
+            bucket_settle(&b, MINUTE_US, -1);
+        const struct bucket_level level = bucket_level(&b, MINUTE_US);
+        assert_in_range(level.remaining, 0, level.limit);
+    }
+    pthread_join(thread, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +415,7 @@ int main(void)
         cmocka_unit_test(whole_bucket_at_once),
         cmocka_unit_test(waiting_as_told_is_enough),
         cmocka_unit_test(refused_takes_nothing),
+        cmocka_unit_test(asking_tells_what_taking_would),
         cmocka_unit_test(larger_than_the_bucket_never_fits),
         cmocka_unit_test(idle_time_banks_nothing),
         cmocka_unit_test(zero_is_unlimited),
@@ -328,6 +426,10 @@ int main(void)
         cmocka_unit_test(extremes_do_not_overflow),
         cmocka_unit_test(never_more_than_capacity_and_refill),
         cmocka_unit_test(threads_share_one_limit),
+        cmocka_unit_test(a_larger_limit_adds_to_what_is_there),
+        cmocka_unit_test(of_a_smaller_limit_the_same_part_is_there),
+        cmocka_unit_test(a_limit_comes_and_goes),
+        cmocka_unit_test(it_is_resized_while_others_take),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,6 +80,7 @@ static int bind_host(const char *host, int port, bool share_port, char *why, siz
     return fd;
 }
 
+/* 0: it is no TCP socket. */
 static int port_of(int fd)
 {
     union {
@@ -90,7 +91,9 @@ static int port_of(int fd)
     socklen_t n = sizeof(sa);
     if (getsockname(fd, &sa.any, &n) != 0)
         return 0;
-    return ntohs(sa.any.sa_family == AF_INET6 ? sa.v6.sin6_port : sa.v4.sin_port);
+    if (sa.any.sa_family == AF_INET6)
+        return ntohs(sa.v6.sin6_port);
+    return sa.any.sa_family == AF_INET ? ntohs(sa.v4.sin_port) : 0;
 }
 
 bool listener_port_is_free(const char *host, int port, char *why, size_t why_size)

@@ -92,7 +92,6 @@ static struct event_base *create_base(void)
     if (!config)
         return NULL;
     event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-    event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
     struct event_base *base = event_base_new_with_config(config);
     event_config_free(config);
     return base;

@@ -77,6 +77,7 @@ void record_log(const struct request_record *r)
     add_text(&l, "learned", r->learned);
     add_text(&l, "ignored", r->ignored);
     add_text(&l, "modified", r->modified);
+    add_positive(&l, "waited_ms", r->waited_ms);
     add_time(&l, "sent_ms", r->sent_ms);
     add_time(&l, "content_ms", r->content_ms);
     add_time(&l, "first_ms", r->first_ms);

@@ -31,6 +31,7 @@ struct request_record {
     int64_t choices, attempts; /* left out where they are 1 or less */
     int64_t retries;           /* of the attempts, those of a failed one; left out where it is 0 */
     int64_t retry_wait_ms;     /* pauses in front of them; the same */
+    int64_t waited_ms;         /* for its turn within the limits; left out where it is 0 */
     int64_t continuations;     /* of paused answers; left out where it is 0 */
     int64_t recalled;          /* messages whose thinking came back from the memory; or did not, */
     int64_t unremembered;      /* though it may have been there; left out where they are 0 */

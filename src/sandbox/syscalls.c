@@ -29,8 +29,11 @@ struct masked_call {
 };
 
 static const struct named_call named[] = {
-#define ALLOW(name)  {SCMP_SYS(name), SCMP_ACT_ALLOW},
-#define DEADLY(name) {SCMP_SYS(name), SCMP_ACT_KILL_PROCESS},
+#define ALLOW(name, why)   {SCMP_SYS(name), SCMP_ACT_ALLOW},
+#define UNSEEN(name, why)  ALLOW(name, why)
+#define LIMITED(name, why) /* in `masked` */
+#define REFUSED(name, why) /* as what is in no row */
+#define DEADLY(name)       {SCMP_SYS(name), SCMP_ACT_KILL_PROCESS},
 #include "sandbox/syscalls.def"
 };
 
@@ -46,9 +49,6 @@ static const struct masked_call masked[] = {
     {SCMP_SYS(socket), 0, ~0ull, AF_INET6},
     {SCMP_SYS(socket), 0, ~0ull, AF_UNIX},
     {SCMP_SYS(socket), 0, ~0ull, AF_NETLINK},
-    /* Names of threads and of memory. */
-    {SCMP_SYS(prctl), 0, ~0ull, PR_SET_NAME},
-    {SCMP_SYS(prctl), 0, ~0ull, 0x53564d41 /* PR_SET_VMA */},
 };
 
 static int add_rules(scmp_filter_ctx filter)

@@ -11,6 +11,13 @@ void admit_init(struct admit *a, int64_t requests_per_minute, int64_t tokens_per
     bucket_init(&a->tokens, tokens_per_minute);
 }
 
+void admit_resize(struct admit *a, int64_t now_us, int64_t requests_per_minute,
+                  int64_t tokens_per_minute)
+{
+    bucket_resize(&a->requests, now_us, requests_per_minute);
+    bucket_resize(&a->tokens, now_us, tokens_per_minute);
+}
+
 static enum admit_result take(struct bucket *b, int64_t now_us, int64_t n, int64_t *ret_wait_ms)
 {
     if (bucket_take(b, now_us, n, ret_wait_ms))
@@ -18,11 +25,11 @@ static enum admit_result take(struct bucket *b, int64_t now_us, int64_t n, int64
     return *ret_wait_ms < 0 ? ADMIT_TOO_LARGE : ADMIT_WAIT;
 }
 
-/* Nothing was sent: it does not count. */
-static void give_back(struct admit *a, int64_t now_us, struct admit_ticket *t)
+void admit_undo(struct admit *a, int64_t now_us, struct admit_ticket *t)
 {
     bucket_settle(&a->requests, now_us, -t->requests);
-    t->requests = 0;
+    bucket_settle(&a->tokens, now_us, -t->tokens);
+    *t = (struct admit_ticket){0};
 }
 
 enum admit_result admit_requests(struct admit *a, int64_t now_us, int64_t n, struct admit_ticket *t,
@@ -32,7 +39,7 @@ enum admit_result admit_requests(struct admit *a, int64_t now_us, int64_t n, str
     if (result == ADMIT_OK)
         t->requests += n;
     else
-        give_back(a, now_us, t);
+        admit_undo(a, now_us, t);
     return result;
 }
 
@@ -43,7 +50,7 @@ enum admit_result admit_tokens(struct admit *a, int64_t now_us, int64_t estimate
     if (result == ADMIT_OK)
         t->tokens = estimate;
     else
-        give_back(a, now_us, t);
+        admit_undo(a, now_us, t);
     return result;
 }
 

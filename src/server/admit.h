@@ -28,12 +28,17 @@ enum admit_result {
 };
 
 void admit_init(struct admit *a, int64_t requests_per_minute, int64_t tokens_per_minute);
+/* Other limits from now on. What requests under way have taken is settled by the new ones. */
+void admit_resize(struct admit *a, int64_t now_us, int64_t requests_per_minute,
+                  int64_t tokens_per_minute);
 /* Takes `n` requests. When they are refused those that the ticket has are given back too. */
 enum admit_result admit_requests(struct admit *a, int64_t now_us, int64_t n, struct admit_ticket *t,
                                  int64_t *ret_wait_ms);
 /* Takes `estimate` tokens. When they are refused the requests are given back too. */
 enum admit_result admit_tokens(struct admit *a, int64_t now_us, int64_t estimate,
                                struct admit_ticket *t, int64_t *ret_wait_ms);
+/* Gives back all that the ticket has: nothing was sent. */
+void admit_undo(struct admit *a, int64_t now_us, struct admit_ticket *t);
 /* Replaces the estimate by what was used. Does nothing when nothing was taken. */
 void admit_settle(struct admit *a, int64_t now_us, struct admit_ticket *t, int64_t used);
 

@@ -8,7 +8,7 @@
 #include "observe/exposition.h"
 #include "server/connection.h"
 #include "server/cors.h"
-#include "server/relay.h"
+#include "server/outcome.h"
 #include "server/response.h"
 #include "server/worker.h"
 #include "translate/upstream_error.h"
@@ -27,7 +27,7 @@ static void write_limits(struct request *r, struct buf *b)
         admit_write_levels(&r->worker->shared->admit, loop_now_us(r->worker->loop), b);
     if (r->wait_ms > 0)
         admit_write_wait(r->wait_ms, b);
-    if (r->end == END_SHUTDOWN || r->end == END_TOO_MANY_CONNECTIONS)
+    if (r->end == END_SHUTDOWN || r->end == END_TOO_MANY_CONNECTIONS || r->end == END_BODY_MEMORY)
         admit_write_wait(1000, b);
 }
 
@@ -36,7 +36,7 @@ static void write_unmet(const struct request *r, struct buf *b)
 {
     struct buf unmet;
     buf_init(&unmet, UNMET_BYTES_MAX);
-    if (relay_write_unmet(r, &unmet))
+    if (outcome_write_unmet(r, &unmet))
         response_header(b, "x-response-format-unmet", buf_str(&unmet));
     buf_done(&unmet);
 }
@@ -52,7 +52,7 @@ static void write_translation(const struct request *r, struct buf *b)
         buf_append_z(b, "x-response-format: best-effort\r\n");
     write_unmet(r, b);
     /* A stream's header goes out before anybody can know. */
-    if (t->is_tool_choice_emulated && !t->is_stream && relay_has_finish(r, STR("stop")))
+    if (t->is_tool_choice_emulated && !t->is_stream && outcome_has_finish(r, STR("stop")))
         buf_append_z(b, "x-tool-choice-unmet: 1\r\n");
 }
 
@@ -102,7 +102,7 @@ static void answer_whole(struct request *r, int status, const char *type, struct
         .content_length = body.n,
     };
     struct buf *b = begin(r, &h);
-    cors_write(r->worker->shared->cors_origins, r->head.origin, b);
+    cors_write(r->settings->cors_origins, r->head.origin, b);
     response_end(b);
     if (b->failed) { /* nothing sensible can be said any more */
         r->keeps_alive = false;
@@ -135,8 +135,7 @@ enum go answer_options(struct request *r)
     struct response_head h = {.status = 204, .framing = FRAME_EMPTY};
     struct buf *b = begin(r, &h);
     buf_printf(b, "allow: %s\r\n", r->route ? r->route->allow : "GET, HEAD, POST, OPTIONS");
-    cors_write_preflight(r->worker->shared->cors_origins, r->head.origin,
-                         r->head.asked_cors_headers, b);
+    cors_write_preflight(r->settings->cors_origins, r->head.origin, r->head.asked_cors_headers, b);
     response_end(b);
     r->is_answer_complete = true;
     connection_write(r->connection, buf_str(b));
@@ -156,7 +155,7 @@ bool answer_begin_stream(struct request *r, struct str first)
     r->is_stream_open = true;
     count_add(&r->worker->metrics.streams, 1);
     buf_append_z(b, "cache-control: no-cache\r\nx-accel-buffering: no\r\n");
-    cors_write(r->worker->shared->cors_origins, r->head.origin, b);
+    cors_write(r->settings->cors_origins, r->head.origin, b);
     response_end(b);
     const bool is_whole = !b->failed;
     if (is_whole && first.n <= JOINED_BODY_BYTES_MAX && buf_append_str(b, first))
@@ -174,7 +173,7 @@ bool answer_begin_stream(struct request *r, struct str first)
 static enum go answer_metrics(struct request *r)
 {
     struct buf *body = worker_out_buf(r->worker);
-    if (!metrics_write(r->worker->shared, loop_now_us(r->worker->loop), body))
+    if (!metrics_write(r->worker->shared, &r->settings->keys, loop_now_us(r->worker->loop), body))
         return request_end(r, END_OUT_OF_MEMORY, NULL);
     answer_whole(r, 200, EXPOSITION_CONTENT_TYPE, buf_str(body));
     return request_end(r, END_DONE, NULL);
@@ -215,7 +214,7 @@ static enum go answer_models(struct request *r)
 static enum go answer_model(struct request *r)
 {
     struct worker *w = r->worker;
-    const struct tr_policy *policy = &w->shared->policy;
+    const struct tr_policy *policy = &r->settings->policy;
     struct str name = route_decode(&r->arena, r->model_name);
     struct buf *body = worker_out_buf(w);
     if (name.n && tr_models_write_one(models_current(w), policy, name, body)) {

@@ -34,7 +34,7 @@ static bool recall(void *arg, struct digest key, struct buf *ret)
 static bool translate(struct request *r, struct tr_request *ret, struct api_error *error)
 {
     const struct tr_memory memory = {.key = r->tenant, .recall = recall, .arg = r};
-    struct tr_policy policy = r->worker->shared->policy;
+    struct tr_policy policy = r->settings->policy;
     policy.amend = r->amend;
     policy.fallback_model = r->fallback;
     if (r->worker->shared->memory)
@@ -79,7 +79,7 @@ enum go step_translate(struct request *r)
     if (r->translated.is_succeeded) {
         struct shared *shared = r->worker->shared;
         struct str asked = r->translated.asked_model;
-        succession_log(&shared->succession, asked.n ? asked : shared->policy.default_model,
+        succession_log(&shared->succession, asked.n ? asked : r->settings->policy.default_model,
                        r->translated.model);
     }
     return GO_ON;
@@ -110,14 +110,13 @@ static bool make_legs(struct request *r)
 static const struct upstream_request *make_request(struct leg *leg, struct str body)
 {
     struct request *r = leg->request;
-    const struct shared *shared = r->worker->shared;
     const struct tr_request *t = &r->translated;
     struct upstream_request *request = arena_alloc(&r->arena, sizeof(*request));
     struct upstream_header *headers =
         arena_alloc(&r->arena, UPSTREAM_HEADERS_MAX * sizeof(*headers));
     if (!request || !headers)
         return NULL;
-    size_t n = upstream_headers_common(&shared->keys, leg->key, headers);
+    size_t n = upstream_headers_common(&r->settings->keys, leg->key, headers);
     headers[n++] = (struct upstream_header){STR("accept"), STR("text/event-stream")};
     headers[n++] = (struct upstream_header){STR("content-type"), STR("application/json")};
     headers[n++] = (struct upstream_header){STR("anthropic-version"), str_of(t->version)};
@@ -126,7 +125,7 @@ static const struct upstream_request *make_request(struct leg *leg, struct str b
     if (r->head.workspace_id.n)
         headers[n++] =
             (struct upstream_header){STR("anthropic-workspace-id"), r->head.workspace_id};
-    int64_t timeout_ms = shared->config->request_timeout_s * 1000;
+    int64_t timeout_ms = r->settings->config.request_timeout_s * 1000;
     if ((t->is_structured || t->has_strict_tools) && timeout_ms < GRAMMAR_TIMEOUT_MS)
         timeout_ms = GRAMMAR_TIMEOUT_MS;
     *request = (struct upstream_request){
@@ -143,7 +142,7 @@ static const struct upstream_request *make_request(struct leg *leg, struct str b
 static void choose_key(struct leg *leg)
 {
     const struct request *r = leg->request;
-    const struct upstream_keys *keys = &r->worker->shared->keys;
+    const struct upstream_keys *keys = &r->settings->keys;
     leg->key = upstream_keys_choose(keys, loop_now_us(r->worker->loop), r->translated.conversation,
                                     leg->tried_keys);
     if (leg->key < UPSTREAM_KEYS_MAX)
@@ -186,7 +185,7 @@ void attempt_retry(void *arg)
     struct request *r = leg->request;
     choose_key(leg);
     if (!retry_is_upstream_up(r))
-        request_end(r, END_UPSTREAM_DOWN, NULL);
+        relay_fail(r, END_UPSTREAM_DOWN, end_info(END_UPSTREAM_DOWN)->message);
     else if (!start(leg, buf_str(&r->translated.body)))
         relay_fail(r, END_OVERLOADED, end_info(END_OVERLOADED)->message);
     request_drive(r);
@@ -290,7 +289,7 @@ static bool is_same(const struct tr_request *a, const struct tr_request *b)
            str_eq(str_of(a->version), str_of(b->version)) && str_eq(a->beta, b->beta);
 }
 
-static bool is_accepted(const struct request *r)
+bool attempt_is_accepted(const struct request *r)
 {
     for (size_t i = 0; i < r->n_legs; i++)
         if (r->legs[i].status == 200)
@@ -318,8 +317,9 @@ bool attempt_again(struct request *r, const struct leg *leg)
     struct tr_amend lesson;
     struct tr_request again;
     struct api_error error;
-    if (r->amendments >= AMENDMENTS_MAX || r->continuations > 0 || r->repeats > 0 ||
-        is_accepted(r) || !tr_amend_from_error(leg->status, buf_str(&leg->collected), &lesson) ||
+    if (r->status != 0 || r->amendments >= AMENDMENTS_MAX || r->continuations > 0 ||
+        r->repeats > 0 || attempt_is_accepted(r) ||
+        !tr_amend_from_error(leg->status, buf_str(&leg->collected), &lesson) ||
         !tr_amend_add(&r->amend, lesson) || !translate(r, &again, &error))
         return false;
     if (is_same(&again, &r->translated)) {
@@ -336,7 +336,7 @@ bool attempt_again(struct request *r, const struct leg *leg)
 /* The next of FALLBACK_MODELS that is not what was just tried. */
 static bool next_fallback(struct request *r)
 {
-    struct str rest = str_of(r->worker->shared->config->fallback_models), model;
+    struct str rest = str_of(r->settings->config.fallback_models), model;
     for (size_t i = 0; str_split(&rest, ',', &model); i++) {
         if (i < r->n_fallbacks)
             continue;
@@ -360,7 +360,7 @@ bool attempt_fall_back(struct request *r)
 {
     struct tr_request again;
     struct api_error error;
-    if (has_begun(r) || r->body.len == 0)
+    if (r->status != 0 || has_begun(r) || r->body.len == 0)
         return false;
     while (next_fallback(r)) {
         r->amend.refuses &= TR_REFUSALS_OF_REQUEST | TR_REFUSALS_OF_UPSTREAM;
@@ -388,7 +388,7 @@ void attempt_has_content(struct leg *leg)
     for (size_t i = 0; i < r->n_legs; i++)
         if (!r->legs[i].has_content)
             return;
-    buf_done(&r->body);
+    request_free_body(r);
     if (!r->translated.may_pause && !r->translated.wanted.may_repeat)
         buf_done(&r->translated.body);
 }

@@ -54,6 +54,8 @@ enum go step_send(struct request *r);
  * once, and nothing after a byte of the answer.
  */
 bool attempt_again(struct request *r, const struct leg *leg);
+/* An upstream's head with 200 is there, of a call that has not failed since. */
+bool attempt_is_accepted(const struct request *r);
 /* The upstream takes the request: what was learned is kept. */
 void attempt_accepted(struct request *r);
 /* The answer of `leg` has begun. With the last one nothing is sent again: frees what was kept. */

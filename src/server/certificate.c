@@ -90,20 +90,21 @@ bool certificate_init(struct certificate *c, const struct config *config, char *
 {
     if (!certificate_load(config, &c->context, why, why_size))
         return false;
-    c->config = config;
-    if (!c->context)
+    c->is_set = c->context != NULL;
+    if (!c->is_set)
         return true;
     pthread_mutex_init(&c->lock, NULL);
     log_certificate(c->context);
     return true;
 }
 
-bool certificate_reload(struct certificate *c, char *why, size_t why_size)
+bool certificate_reload(struct certificate *c, const struct config *config, char *why,
+                        size_t why_size)
 {
     struct tls_context *fresh;
     if (!c->context)
         return true; /* whether TLS is spoken is decided at the start */
-    if (!certificate_load(c->config, &fresh, why, why_size))
+    if (!certificate_load(config, &fresh, why, why_size))
         return false;
     pthread_mutex_lock(&c->lock);
     struct tls_context *old = c->context;
@@ -125,7 +126,7 @@ void certificate_done(struct certificate *c)
 
 bool certificate_is_set(const struct certificate *c)
 {
-    return c->config && c->config->tls_cert[0];
+    return c->is_set;
 }
 
 struct tls *certificate_session(struct certificate *c)

@@ -16,14 +16,15 @@
 struct certificate {
     pthread_mutex_t lock;        /* held for as long as a session is made of the context */
     struct tls_context *context; /* NULL = plain HTTP */
-    const struct config *config;
+    bool is_set;                 /* from the start on, so that it is read without the lock */
 };
 
 /* Loads what the settings name. False with one line in `why`. */
 bool certificate_init(struct certificate *c, const struct config *config, char *why,
                       size_t why_size);
 /* Reads the files again. False with a reason in `why`: the old ones stay. */
-bool certificate_reload(struct certificate *c, char *why, size_t why_size);
+bool certificate_reload(struct certificate *c, const struct config *config, char *why,
+                        size_t why_size);
 void certificate_done(struct certificate *c);
 
 /* Whether clients speak TLS. */

@@ -33,12 +33,9 @@
 /* With more than this waiting for the client its next request is not begun: requests sent ahead
  * by one that never reads must not pile up answers. */
 #define ANSWERS_WAITING_MAX 262144
-/* A client that takes nothing of what waits for so long is dropped. */
-#define WRITE_STALL_US (120 * INT64_C(1000000))
-/* How often that is looked at, and how long a closed connection may linger. */
+/* How often it is looked at whether a client takes what waits for it, and how long a closed
+ * connection may linger. */
 #define WRITE_CHECK_MS 2000
-/* A body may not be slower than this once its time for silence has passed. */
-#define BODY_BYTES_PER_S_MIN 128
 /* A draining server hears an idle connection for so long: a request may be on its way. */
 #define DRAIN_IDLE_MS 500
 /* Connections above the maximum that are still told so. */
@@ -87,7 +84,7 @@ static struct client *client_of(struct connection *base)
 
 static const struct config *config_of(const struct client *c)
 {
-    return c->worker->shared->config;
+    return &c->worker->settings.current->config;
 }
 
 /* The state, and the time it may take. */
@@ -290,12 +287,10 @@ static void next_request(void *arg)
     buf_done(&bytes);
 }
 
-/* Whether the body has come slower than anything but an attack would. */
 static bool is_body_too_slow(const struct client *c)
 {
-    int64_t elapsed_s = (loop_now_us(c->worker->loop) - c->body_started_us) / 1000000;
-    int64_t beyond_s = elapsed_s - config_of(c)->body_timeout_s;
-    return beyond_s > 0 && c->body_bytes / BODY_BYTES_PER_S_MIN < (uint64_t)beyond_s;
+    return connection_body_is_too_slow(
+        config_of(c), loop_now_us(c->worker->loop) - c->body_started_us, c->body_bytes);
 }
 
 static void on_data(void *arg, const char *p, size_t n)
@@ -338,7 +333,7 @@ static void check_progress(struct client *c)
     if (taken != c->taken_bytes) {
         c->taken_bytes = taken;
         c->taken_at_us = now_us;
-    } else if (now_us - c->taken_at_us > WRITE_STALL_US) {
+    } else if (now_us - c->taken_at_us > config_of(c)->stall_timeout_s * 1000000) {
         close_now(c, END_CLIENT_STALLED);
         return;
     }
@@ -554,7 +549,7 @@ static void accept_client(struct worker *w, int fd, bool is_for_metrics)
     static const struct channel_callbacks callbacks = {on_open, on_data, on_drain, on_end};
     struct certificate *certificate = &w->shared->certificate;
     const bool has_tls = certificate_is_set(certificate) && !is_for_metrics;
-    const int64_t max = w->shared->config->max_connections;
+    const int64_t max = w->settings.current->config.max_connections;
     const int64_t n = atomic_fetch_add(&w->shared->n_connections, 1) + 1;
     struct client *c = n <= max + SURPLUS_MAX ? create(w) : NULL;
     struct tls *tls = c && has_tls ? certificate_session(certificate) : NULL;

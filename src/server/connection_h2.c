@@ -20,13 +20,12 @@
 #define ANSWER_HEADERS   60
 /* The rest of a body whose request is answered. */
 #define DISCARDED_BYTES_MAX 65536
-/* Streams that a client may cancel; one that cancels more only keeps us busy (CVE-2023-44487). */
-#define RESETS_MAX       300
-#define RESETS_PERIOD_US (10 * INT64_C(1000000))
-#define WRITE_STALL_US   (120 * INT64_C(1000000))
-#define SWEEP_MS         2000
-
-enum { H2_NO_ERROR = 0, H2_INTERNAL_ERROR = 2, H2_CANCEL = 8 };
+/* Streams that a client may cancel, and frames it may send that carry nothing or break a rule; one
+ * with more of them only keeps us busy (CVE-2023-44487, CVE-2019-9512 to 9518). */
+#define RESETS_MAX     300
+#define NOISE_MAX      3000
+#define CALM_PERIOD_US (10 * INT64_C(1000000))
+#define SWEEP_MS       2000
 
 struct connection_h2 {
     struct connection_h2_host host;
@@ -35,8 +34,11 @@ struct connection_h2 {
     struct list breaking; /* to be reset once what was written has gone out */
     struct timer timer;   /* streams: the sweep; none: the end of idleness */
     struct loop_job flush_job;
-    int64_t resets_since_us, socket_moved_us;
-    size_t n_resets, socket_waiting;
+    int64_t calm_since_us, socket_moved_us;
+    uint64_t n_resets;       /* since calm_since_us */
+    uint64_t noise_then;     /* the session's count at calm_since_us */
+    uint64_t socket_written; /* handed to the channel */
+    uint64_t socket_taken;   /* of them, by the client, when last looked at */
     bool is_draining, is_gone;
 };
 
@@ -47,12 +49,16 @@ struct h2_stream {
     struct h2_inbound *inbound;
     struct request *request; /* NULL: answered */
     struct loop_job free_job;
-    bool has_head;       /* of the answer: written */
-    bool is_failed;      /* more was written than may wait */
-    bool is_body_whole;  /* of the request */
-    int64_t body_at_us;  /* when a piece came last */
-    int64_t moved_at_us; /* when the client last took a piece of the answer */
-    size_t n_discarded, waiting_then;
+    bool has_head;      /* of the answer: written */
+    bool is_failed;     /* more was written than may wait */
+    bool is_body_whole; /* of the request */
+    int64_t began_us;
+    int64_t body_at_us; /* when a piece came last */
+    uint64_t body_bytes;
+    int64_t moved_at_us;    /* when the client last took a piece of the answer */
+    uint64_t written_bytes; /* of the answer */
+    uint64_t taken_bytes;   /* of them, by frames, when last looked at */
+    size_t n_discarded;
     uint32_t break_code;
 };
 
@@ -63,7 +69,7 @@ static struct h2_stream *stream_of(struct connection *c)
 
 static const struct config *config_of(const struct connection_h2 *h)
 {
-    return h->host.worker->shared->config;
+    return &h->host.worker->settings.current->config;
 }
 
 static int64_t now_us(const struct connection_h2 *h)
@@ -171,6 +177,7 @@ static void stream_write(struct connection *c, struct str bytes)
         if (is_fine)
             bytes = (struct str){bytes.p + end + 4, bytes.n - (size_t)end - 4};
     }
+    s->written_bytes += bytes.n;
     if (is_fine && (bytes.n == 0 || h2_inbound_write(s->inbound, bytes.p, bytes.n))) {
         flush_later(s->client);
         return;
@@ -224,6 +231,7 @@ static bool write_frames(struct connection_h2 *h)
         buf_reset(&out);
         is_fine = h2_server_output(h->server, &out, OUTPUT_BYTES);
         channel_write(channel, out.data, out.len);
+        h->socket_written += out.len;
         has_more = out.len >= OUTPUT_BYTES;
     }
     buf_done(&out);
@@ -293,9 +301,9 @@ static void on_request_head(void *arg, struct h2_inbound *inbound,
         h2_inbound_reset(inbound, H2_INTERNAL_ERROR);
         return;
     }
-    *s = (struct h2_stream){.base = {&stream_kind}, .client = h, .inbound = inbound};
+    *s = (struct h2_stream){.base = {.kind = &stream_kind}, .client = h, .inbound = inbound};
     s->free_job = (struct loop_job){.run = free_stream, .arg = s};
-    s->body_at_us = s->moved_at_us = now_us(h);
+    s->began_us = s->body_at_us = s->moved_at_us = now_us(h);
     h2_inbound_set_arg(inbound, s);
     list_append(&h->streams, &s->node);
     watch(h);
@@ -312,6 +320,7 @@ static void on_body(void *arg, struct h2_inbound *inbound, const char *p, size_t
     if (!s)
         return;
     s->body_at_us = now_us(h);
+    s->body_bytes += n;
     if (s->request) {
         request_body(s->request, p, n);
         return;
@@ -343,13 +352,18 @@ static void on_drain(void *arg, struct h2_inbound *inbound)
         relay_client_drained(s->request);
 }
 
-static void count_reset(struct connection_h2 *h)
+/* Whether the client does little but keep us busy. */
+static bool is_abusive(struct connection_h2 *h)
 {
-    if (now_us(h) - h->resets_since_us > RESETS_PERIOD_US) {
-        h->resets_since_us = now_us(h);
+    const uint64_t noise = h2_server_noise(h->server);
+    if (h->n_resets > RESETS_MAX || noise - h->noise_then > NOISE_MAX)
+        return true;
+    if (now_us(h) - h->calm_since_us > CALM_PERIOD_US) {
+        h->calm_since_us = now_us(h);
         h->n_resets = 0;
+        h->noise_then = noise;
     }
-    h->n_resets++;
+    return false;
 }
 
 static void on_close(void *arg, struct h2_inbound *inbound, enum h2_close why)
@@ -357,7 +371,7 @@ static void on_close(void *arg, struct h2_inbound *inbound, enum h2_close why)
     struct connection_h2 *h = arg;
     struct h2_stream *s = h2_inbound_arg(inbound);
     if (why == H2_INBOUND_RESET)
-        count_reset(h);
+        h->n_resets++;
     if (!s)
         return;
     tell_request(s, END_CLIENT_GONE);
@@ -371,20 +385,31 @@ static void on_close(void *arg, struct h2_inbound *inbound, enum h2_close why)
 
 /* Time --------------------------------------------------------------------------------------- */
 
+/* Nothing of the body for too long, or too little. */
+static bool is_body_late(const struct h2_stream *s)
+{
+    const struct config *config = config_of(s->client);
+    const int64_t now = now_us(s->client);
+    return !s->is_body_whole &&
+           (now - s->body_at_us > config->body_timeout_s * 1000000 ||
+            connection_body_is_too_slow(config, now - s->began_us, s->body_bytes));
+}
+
 /* A request that does not come, an answer that is not taken. */
 static void sweep_stream(struct h2_stream *s)
 {
     const int64_t now = now_us(s->client);
     const size_t waiting = h2_inbound_waiting(s->inbound);
-    if (waiting == 0 || waiting != s->waiting_then)
+    const uint64_t taken = s->written_bytes - waiting;
+    if (waiting == 0 || taken != s->taken_bytes)
         s->moved_at_us = now;
-    s->waiting_then = waiting;
-    if (now - s->moved_at_us > WRITE_STALL_US) {
+    s->taken_bytes = taken;
+    if (now - s->moved_at_us > config_of(s->client)->stall_timeout_s * 1000000) {
         tell_request(s, END_CLIENT_STALLED);
         reset(s, H2_CANCEL);
         return;
     }
-    if (s->is_body_whole || now - s->body_at_us <= config_of(s->client)->body_timeout_s * 1000000)
+    if (!is_body_late(s))
         return;
     if (s->request)
         request_end_from_outside(s->request, END_BODY_TIMEOUT, NULL);
@@ -396,10 +421,11 @@ static void sweep_stream(struct h2_stream *s)
 static bool is_stalled(struct connection_h2 *h)
 {
     const size_t waiting = channel_waiting(h->host.channel);
-    if (waiting == 0 || waiting != h->socket_waiting)
+    const uint64_t taken = h->socket_written - waiting;
+    if (waiting == 0 || taken != h->socket_taken)
         h->socket_moved_us = now_us(h);
-    h->socket_waiting = waiting;
-    return now_us(h) - h->socket_moved_us > WRITE_STALL_US;
+    h->socket_taken = taken;
+    return now_us(h) - h->socket_moved_us > config_of(h)->stall_timeout_s * 1000000;
 }
 
 static void on_timer(void *arg)
@@ -451,11 +477,13 @@ void connection_h2_data(struct connection_h2 *h, const char *p, size_t n)
 {
     if (h->is_gone)
         return;
-    if (h2_server_feed(h->server, p, n) && h->n_resets <= RESETS_MAX) {
+    const bool is_fine = h2_server_feed(h->server, p, n);
+    if (is_fine && !is_abusive(h)) {
         flush_later(h);
         return;
     }
-    h2_server_goaway(h->server);
+    if (is_fine)
+        h2_server_goaway(h->server, H2_ENHANCE_YOUR_CALM);
     (void)write_frames(h); /* GOAWAY, with the reason */
     close_all(h, true);
 }
@@ -470,7 +498,7 @@ void connection_h2_drain(struct connection_h2 *h, bool now)
     if (h->is_gone)
         return;
     h->is_draining = true;
-    h2_server_goaway(h->server);
+    h2_server_goaway(h->server, H2_NO_ERROR);
     LIST_EACH(&h->streams, it, next)
     {
         struct h2_stream *s = LIST_OF(it, struct h2_stream, node);

@@ -1,7 +1,15 @@
 /*
- * From what a request calls to what it has.
+ * From what a request calls to what it has, and what both kinds hold their clients to.
  */
 #include "server/connection_kind.h"
+
+#define BODY_BYTES_PER_S_MIN 128
+
+bool connection_body_is_too_slow(const struct config *config, int64_t elapsed_us, uint64_t bytes)
+{
+    const int64_t beyond_s = elapsed_us / 1000000 - config->body_timeout_s;
+    return beyond_s > 0 && bytes / BODY_BYTES_PER_S_MIN < (uint64_t)beyond_s;
+}
 
 bool connection_is_for_metrics(const struct connection *c)
 {

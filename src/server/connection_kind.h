@@ -5,7 +5,11 @@
 #ifndef SERVER_CONNECTION_KIND_H
 #define SERVER_CONNECTION_KIND_H
 
+#include "config/config.h"
 #include "server/connection.h"
+
+/* Whether a body has come slower than anything but an attack would, its time for silence aside. */
+bool connection_body_is_too_slow(const struct config *config, int64_t elapsed_us, uint64_t bytes);
 
 struct connection_kind {
     void (*write)(struct connection *c, struct str bytes);

@@ -127,3 +127,10 @@ void metrics_saw_retry(struct metrics *m, const char *how, int status, int64_t w
     tally_add(&m->retries, how, str_of(name), 1);
     count_add(&m->retry_wait_us, positive(wait_ms) * 1000);
 }
+
+void metrics_saw_wait(struct metrics *m, const char *outcome, int64_t waited_us)
+{
+    tally_add(&m->waits, "", str_of(outcome), 1);
+    if (waited_us >= 0)
+        histogram_add(&m->waited, &metrics_wait_bounds, waited_us);
+}

@@ -41,12 +41,14 @@ struct metrics {                                         /* a zeroed one is read
     struct metrics_model models[METRICS_MODELS_MAX + 1]; /* behind those known: "other" */
     _Atomic size_t n_models;                             /* those in front of it have names */
     struct metrics_outcomes elsewhere[ROUTES + 1];       /* without a model; [ROUTES]: no URL */
-    _Atomic uint64_t in_flight, streams;                 /* begun and not ended */
+    _Atomic uint64_t in_flight, streams, waiting;        /* begun and not ended */
     _Atomic uint64_t attempts, retry_wait_us, breaker_opened;
     _Atomic uint64_t continuations, repeats, recalled, unremembered, evicted;
     _Atomic uint64_t cooldowns[UPSTREAM_KEYS_MAX];
     struct tally answers; /* kind "": "200", "529", "unreachable" */
     struct tally retries; /* kind: what was done; name: the status */
+    struct tally waits;   /* name: "served" */
+    struct histogram waited;
     struct tally losses;
 };
 
@@ -66,8 +68,12 @@ void metrics_count(struct metrics *m, const struct metrics_request *r);
 void metrics_saw_answer(struct metrics *m, int status, const char *why);
 /* A call is made again: `how` is static text. */
 void metrics_saw_retry(struct metrics *m, const char *how, int status, int64_t wait_ms);
+/* A request waits no longer for its turn; `waited_us` -1: it could not begin to. `outcome` is
+ * static text. */
+void metrics_saw_wait(struct metrics *m, const char *outcome, int64_t waited_us);
 
-/* Everything, of all workers. False without memory. */
-bool metrics_write(const struct shared *shared, int64_t now_us, struct buf *out);
+/* Everything, of all workers; `keys` are those that are in use. False without memory. */
+bool metrics_write(struct shared *shared, const struct upstream_keys *keys, int64_t now_us,
+                   struct buf *out);
 
 #endif

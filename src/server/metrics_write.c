@@ -25,6 +25,10 @@ const struct histogram_bounds metrics_per_token_bounds = {13,
                                                           {10000, 25000, 50000, 75000, 100000,
                                                            150000, 200000, 300000, 400000, 500000,
                                                            750000, 1000000, 2500000}};
+const struct histogram_bounds metrics_wait_bounds = {12,
+                                                     {10000, 50000, 100000, 250000, 500000, 1000000,
+                                                      2500000, 5000000, 10000000, 30000000,
+                                                      60000000, 300000000}};
 
 enum metric_id {
 #define METRIC(id, name, type, help) METRIC_##id,
@@ -88,6 +92,7 @@ static void sum_worker(struct metrics *to, const struct metrics *from)
         sum_outcomes(&to->elsewhere[i], &from->elsewhere[i]);
     sum(&to->in_flight, &from->in_flight);
     sum(&to->streams, &from->streams);
+    sum(&to->waiting, &from->waiting);
     sum(&to->attempts, &from->attempts);
     sum(&to->retry_wait_us, &from->retry_wait_us);
     sum(&to->breaker_opened, &from->breaker_opened);
@@ -100,6 +105,8 @@ static void sum_worker(struct metrics *to, const struct metrics *from)
         sum(&to->cooldowns[i], &from->cooldowns[i]);
     tally_sum(&to->answers, &from->answers);
     tally_sum(&to->retries, &from->retries);
+    tally_sum(&to->waits, &from->waits);
+    histogram_sum(&to->waited, &from->waited);
     tally_sum(&to->losses, &from->losses);
 }
 
@@ -304,7 +311,18 @@ static void write_process(struct buf *out, const struct shared *shared)
                             (uint64_t)shared->started_unix_ms * 1000);
 }
 
-bool metrics_write(const struct shared *shared, int64_t now_us, struct buf *out)
+static void write_waiting(struct buf *out, const struct metrics *m, int64_t slots_used)
+{
+    write_one(out, METRIC_SLOTS, slots_used > 0 ? (uint64_t)slots_used : 0);
+    write_count(out, METRIC_WAITING, &m->waiting);
+    write_tally(out, METRIC_WAITS, &m->waits, NULL, "outcome");
+    exposition_begin(out, &metrics[METRIC_WAITED]);
+    exposition_histogram(out, &metrics[METRIC_WAITED], NULL, &m->waited, &metrics_wait_bounds,
+                         true);
+}
+
+bool metrics_write(struct shared *shared, const struct upstream_keys *keys, int64_t now_us,
+                   struct buf *out)
 {
     struct metrics *m = calloc(1, sizeof(*m));
     if (!m)
@@ -316,11 +334,13 @@ bool metrics_write(const struct shared *shared, int64_t now_us, struct buf *out)
     write_requests(out, m);
     write_count(out, METRIC_IN_FLIGHT, &m->in_flight);
     write_count(out, METRIC_STREAMS, &m->streams);
+    write_waiting(out, m, waiting_slots_used(&shared->waiting));
     write_one(out, METRIC_CONNECTIONS, n_connections > 0 ? (uint64_t)n_connections : 0);
+    write_one(out, METRIC_BODIES, (uint64_t)atomic_load(&shared->bodies.held));
     write_tokens(out, m);
     write_histograms(out, m);
     write_upstream(out, m);
-    write_keys(out, m, &shared->keys, now_us);
+    write_keys(out, m, keys, now_us);
     write_one(out, METRIC_BREAKER, breaker_is_open(&shared->breaker));
     write_count(out, METRIC_BREAKER_OPENED, &m->breaker_opened);
     write_count(out, METRIC_CONTINUED, &m->continuations);

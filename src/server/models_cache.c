@@ -32,6 +32,7 @@ struct models_fetch {
     struct loop_job next_page_job, free_job;
     char path[PAGE_PATH_MAX];
     /* Borrowed by the call for as long as it may be sent again. */
+    struct settings *settings;
     struct upstream_request request;
     struct upstream_header headers[UPSTREAM_HEADERS_MAX];
 };
@@ -82,6 +83,7 @@ static void free_fetch(void *arg)
     struct models_fetch *f = arg;
     tr_models_destroy(f->models);
     buf_done(&f->page);
+    settings_drop(f->settings);
     free(f);
 }
 
@@ -95,7 +97,8 @@ static void release_fetch(struct models_fetch *f)
 static void finish_fetch(struct models_fetch *f, struct tr_models *models)
 {
     struct shared *shared = f->worker->shared;
-    const int64_t wait_us = models ? shared->config->models_cache_s * 1000000 : RETRY_AFTER_FAIL_US;
+    const int64_t wait_us =
+        models ? f->settings->config.models_cache_s * 1000000 : RETRY_AFTER_FAIL_US;
     struct models_snapshot *s = malloc(sizeof(*s));
     if (s) {
         atomic_init(&s->references, shared->n_workers);
@@ -126,7 +129,7 @@ static void on_head(void *arg, int status, const struct upstream_header *headers
     health_saw_status(&shared->health, now_us, status);
     /* That a key may list models says nothing of its limits and its credit. */
     if (status == 401)
-        upstream_keys_saw(&shared->keys, f->key, now_us, status, 0);
+        upstream_keys_saw(&f->settings->keys, f->key, now_us, status, 0);
 }
 
 static void on_data(void *arg, const char *p, size_t n)
@@ -198,11 +201,10 @@ static void fetch_page(void *arg)
     struct models_fetch *f = arg;
     if (f->worker->models.fetch != f)
         return; /* stopped meanwhile */
-    struct shared *shared = f->worker->shared;
     buf_reset(&f->page);
     const int64_t now_us = loop_now_us(f->worker->loop);
-    f->key = upstream_keys_choose(&shared->keys, now_us, 0, 0);
-    size_t n = upstream_headers_common(&shared->keys, f->key, f->headers);
+    f->key = upstream_keys_choose(&f->settings->keys, now_us, 0, 0);
+    size_t n = upstream_headers_common(&f->settings->keys, f->key, f->headers);
     f->headers[n++] = (struct upstream_header){STR("accept"), STR("application/json")};
     f->headers[n++] = (struct upstream_header){STR("anthropic-version"), STR("2023-06-01")};
     f->request = (struct upstream_request){
@@ -226,6 +228,7 @@ static void start_fetch(struct worker *w)
         return;
     }
     f->worker = w;
+    f->settings = settings_hold(w->settings.current);
     buf_init(&f->page, PAGE_BYTES_MAX);
     f->next_page_job = (struct loop_job){.run = fetch_page, .arg = f};
     f->free_job = (struct loop_job){.run = free_fetch, .arg = f};

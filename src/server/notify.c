@@ -50,10 +50,11 @@ static void tell(const struct notify *n, const char *text)
         (void)!send(n->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-void notify_ready(const struct notify *n, int port)
+void notify_ready(const struct notify *n, int port, bool has_reload_failed)
 {
-    char text[64];
-    snprintf(text, sizeof(text), "READY=1\nSTATUS=listening on port %d", port);
+    char text[96];
+    snprintf(text, sizeof(text), "READY=1\nSTATUS=listening on port %d%s", port,
+             has_reload_failed ? "; the reload failed, the log says why" : "");
     tell(n, text);
 }
 

@@ -15,8 +15,8 @@ struct notify {
 /* `path` as NOTIFY_SOCKET has it ("@" = abstract); NULL or one that cannot be reached: nobody. */
 void notify_init(struct notify *n, const char *path);
 void notify_done(struct notify *n);
-/* Listening (again); `port` is shown in the status. */
-void notify_ready(const struct notify *n, int port);
+/* Listening, or done with a reload; the status says on which port, and whether that failed. */
+void notify_ready(const struct notify *n, int port, bool has_reload_failed);
 void notify_reloading(const struct notify *n, int64_t now_us);
 void notify_stopping(const struct notify *n);
 /* Still alive. */

@@ -12,11 +12,13 @@
 #include "server/answer.h"
 #include "server/attempt.h"
 #include "server/connection.h"
+#include "server/keep_alive.h"
+#include "server/outcome.h"
 #include "server/response.h"
 #include "server/retry.h"
+#include "server/secrets.h"
 #include "server/worker.h"
 #include "translate/upstream_error.h"
-#include "translate/usage.h"
 
 /* A client with more than this waiting pauses its upstream. */
 #define CLIENT_WAITING_MAX 262144
@@ -29,21 +31,21 @@
 
 /* To the client --------------------------------------------------------------------------- */
 
-static void send_piece(struct request *r, struct buf *out, bool is_last)
+static void send_bytes(struct request *r, struct buf *out, bool is_last)
 {
     struct str piece;
-    const bool has_begun = r->status != 0;
-    if (!has_begun)
+    const bool has_head = r->status != 0;
+    if (!has_head)
         r->is_chunked = !r->head.is_http_1_0;
     if (r->is_chunked)
         piece = response_frame_chunk(out, is_last);
     else
         piece = response_content(out);
-    if (out->failed || (!has_begun && !answer_begin_stream(r, piece))) {
+    if (out->failed || (!has_head && !answer_begin_stream(r, piece))) {
         request_end(r, END_OUT_OF_MEMORY, NULL); /* what is missing must be seen to be missing */
         return;
     }
-    if (has_begun)
+    if (has_head)
         connection_write(r->connection, piece);
     if (is_last)
         r->is_answer_complete = true;
@@ -52,6 +54,14 @@ static void send_piece(struct request *r, struct buf *out, bool is_last)
         EACH_OPEN_LEG(r, leg)
         upstream_pause(leg->call);
     }
+    keep_alive_restart(r);
+}
+
+/* A piece of the answer: from now on it cannot become another. */
+static void send_piece(struct request *r, struct buf *out, bool is_last)
+{
+    r->has_begun = true;
+    send_bytes(r, out, is_last);
 }
 
 void relay_client_drained(struct request *r)
@@ -88,6 +98,12 @@ static void take_done(struct leg *leg, struct buf *out)
         request_end(r, END_DONE, NULL);
 }
 
+static void write_error(const struct request *r, const struct api_error *error, struct buf *out)
+{
+    const struct tr_usage used = outcome_usage(r);
+    tr_stream_write_error(error, &used, out);
+}
+
 /* The translator has taken what came; `out` holds what it gave. `why`: what a failure is called. */
 static void deliver(struct leg *leg, enum tr_state state, struct buf *out, enum end_reason why)
 {
@@ -121,8 +137,12 @@ static void deliver(struct leg *leg, enum tr_state state, struct buf *out, enum 
     if (retry_call(leg, &(struct setback){error->status, r->is_final}))
         return;
     snprintf(r->detail, sizeof(r->detail), "%s", error->code[0] ? error->code : error->type);
-    if (r->status != 0)
+    if (r->status != 0) {
+        /* One choice does not know of the others, nor of an answer that is comments so far. */
+        if (r->choices || out->len == RESPONSE_CHUNK_ROOM)
+            write_error(r, error, out);
         send_piece(r, out, true);
+    }
     request_end(r, why, error);
 }
 
@@ -143,7 +163,7 @@ static void end_with(struct request *r, enum end_reason why, const struct api_er
     if (r->end != END_NONE)
         return;
     if (out) {
-        tr_stream_write_error(error, out);
+        write_error(r, error, out);
         send_piece(r, out, true);
     }
     request_end(r, why, error);
@@ -155,6 +175,15 @@ void relay_fail(struct request *r, enum end_reason why, const char *message)
     struct api_error error;
     api_error_set(&error, info->status, info->type, info->code, NULL, "%s", message);
     end_with(r, why, &error);
+}
+
+void relay_comment(struct request *r)
+{
+    struct buf *out = begin_output(r);
+    if (!out)
+        return;
+    tr_stream_write_comment(out);
+    send_bytes(r, out, false);
 }
 
 /* A call came to nothing. A whole answer from before it is better than an error. */
@@ -174,16 +203,29 @@ static void fail_call(struct leg *leg, enum end_reason why, const char *message)
         relay_fail(leg->request, why, message);
 }
 
+static void cancel(struct leg *leg)
+{
+    upstream_cancel(leg->call);
+    leg->call = NULL;
+}
+
 /* From the upstream ----------------------------------------------------------------------- */
 
-static bool is_ours(const struct shared *shared, struct str name)
+static bool is_ours(const struct config *config, struct str name)
 {
-    if (shared->config->requests_per_minute > 0 &&
-        str_starts(name, STR("anthropic-ratelimit-requests-")))
+    if (config->requests_per_minute > 0 && str_starts(name, STR("anthropic-ratelimit-requests-")))
         return true;
-    return shared->config->tokens_per_minute > 0 &&
+    return config->tokens_per_minute > 0 &&
            (str_starts(name, STR("anthropic-ratelimit-tokens-")) ||
             str_starts(name, STR("anthropic-ratelimit-input-tokens-")));
+}
+
+/* As much of it as there is room for. */
+static void keep_id(struct request *r, struct str id)
+{
+    size_t n = id.n < sizeof(r->id) - 1 ? id.n : sizeof(r->id) - 1;
+    memcpy(r->id, id.p, n);
+    r->id[n] = '\0';
 }
 
 static void take_headers(struct request *r, int status, const struct upstream_header *headers,
@@ -194,8 +236,8 @@ static void take_headers(struct request *r, int status, const struct upstream_he
     for (size_t i = 0; i < n; i++) {
         struct str name = headers[i].name, value = headers[i].value;
         if (str_eq(name, STR("request-id")) && value.n)
-            snprintf(r->id, sizeof(r->id), "%.*s", (int)(value.n < 63 ? value.n : 63), value.p);
-        if (!is_ours(r->worker->shared, name))
+            keep_id(r, value);
+        if (!is_ours(&r->settings->config, name))
             tr_response_header(status, name, value, now_ms, &r->upstream_headers);
     }
     r->has_upstream_id = str_find(buf_str(&r->upstream_headers), STR("x-request-id: ")) >= 0;
@@ -241,6 +283,8 @@ static void begin_translation(struct leg *leg)
         .choice = (unsigned)(leg - r->legs),
         .choices = r->choices,
         .names = t->names,
+        .hide = secrets_hide_from_client,
+        .hide_arg = r,
         .tool_names = t->tool_names,
         .is_function_call = t->is_function_call,
     };
@@ -257,7 +301,8 @@ static void take_signs(struct leg *leg, int status, const struct upstream_header
     const int64_t now_us = loop_now_us(r->worker->loop);
     leg->status = status;
     leg->says_retry = upstream_says_retry(headers, n);
-    leg->retry_after_ms = upstream_retry_after_ms(headers, n);
+    /* Some 200s have one too, which is not about an overload that comes in their stream. */
+    leg->retry_after_ms = status == 200 ? 0 : upstream_retry_after_ms(headers, n);
     health_saw_status(&shared->health, now_us, status);
     retry_saw_key(leg, status);
     metrics_saw_answer(&r->worker->metrics, status, NULL);
@@ -271,8 +316,10 @@ static void on_head(void *arg, int status, const struct upstream_header *headers
     take_signs(leg, status, headers, n);
     if (r->created_unix_s == 0)
         r->created_unix_s = clock_unix_ms() / 1000;
-    if (status == 200)
+    if (status == 200) {
         attempt_accepted(r);
+        keep_alive_begin(r);
+    }
     /* An answer has the headers of the first of its choices, an error those that came with it. */
     if (r->status == 0 && !leg->spare && (status != 200 || r->upstream_headers.len == 0))
         take_headers(r, status, headers, n);
@@ -298,7 +345,7 @@ static void on_head(void *arg, int status, const struct upstream_header *headers
 /* Its first bytes: a grammar is compiled by now, which was the one reason to be silent longer. */
 static void take_first_data(struct leg *leg)
 {
-    const struct config *config = leg->request->worker->shared->config;
+    const struct config *config = &leg->request->settings->config;
     leg->has_data = true;
     upstream_set_idle_timeout(leg->call, config->request_timeout_s * 1000);
 }
@@ -312,6 +359,41 @@ static void take_events(struct leg *leg, struct str bytes)
     if (!leg->has_content && tr_stream_has_content(leg->stream))
         attempt_has_content(leg);
     deliver(leg, state, out, END_UPSTREAM_ERROR);
+}
+
+static void end_with_upstream_error(struct leg *leg)
+{
+    struct request *r = leg->request;
+    if (take_earlier(leg))
+        return;
+    struct tr_upstream_error e;
+    tr_upstream_error(leg->status, buf_str(&leg->collected), r->translated.names, &e);
+    secrets_hide_from_client(r, &e.error);
+    if (retry_call(leg, &(struct setback){e.error.status, e.is_final}))
+        return;
+    r->is_final = e.is_final;
+    snprintf(r->detail, sizeof(r->detail), "upstream status %d%s%s", leg->status,
+             e.error.code[0] ? " " : "", e.error.code);
+    if (r->status == 0 && e.error.status != leg->status)
+        buf_printf(&r->upstream_headers, "x-anthropic-status: %d\r\n", leg->status);
+    end_with(r, END_UPSTREAM_ERROR, &e.error);
+}
+
+/* An answer that is an error, as much of it as there is: passes unseen, or ends the request. */
+static void take_refusal(struct leg *leg)
+{
+    if (!attempt_again(leg->request, leg))
+        end_with_upstream_error(leg);
+}
+
+/* Its beginning says enough: it may have no end. */
+static void collect_refusal(struct leg *leg, const char *p, size_t n)
+{
+    const size_t room = leg->collected.max - leg->collected.len;
+    if (buf_append(&leg->collected, p, n < room ? n : room) && n < room)
+        return;
+    cancel(leg);
+    take_refusal(leg);
 }
 
 static void on_data(void *arg, const char *p, size_t n)
@@ -331,32 +413,12 @@ static void on_data(void *arg, const char *p, size_t n)
             fail_call(leg, END_UPSTREAM_BAD_ANSWER, "The upstream's answer is too large.");
         break;
     case CONTENT_ERROR:
-        if (n > leg->collected.max - leg->collected.len)
-            n = leg->collected.max - leg->collected.len; /* its beginning says enough */
-        buf_append(&leg->collected, p, n);
+        collect_refusal(leg, p, n);
         break;
     case CONTENT_NONE:
         break;
     }
     request_drive(r);
-}
-
-/* Unless it passes unseen. */
-static void end_with_upstream_error(struct leg *leg)
-{
-    struct request *r = leg->request;
-    if (take_earlier(leg))
-        return;
-    struct tr_upstream_error e;
-    tr_upstream_error(leg->status, buf_str(&leg->collected), r->translated.names, &e);
-    if (retry_call(leg, &(struct setback){e.error.status, e.is_final}))
-        return;
-    r->is_final = e.is_final;
-    snprintf(r->detail, sizeof(r->detail), "upstream status %d%s%s", leg->status,
-             e.error.code[0] ? " " : "", e.error.code);
-    if (r->status == 0 && e.error.status != leg->status)
-        buf_printf(&r->upstream_headers, "x-anthropic-status: %d\r\n", leg->status);
-    end_with(r, END_UPSTREAM_ERROR, &e.error);
 }
 
 static bool is_turn_paused(const struct leg *leg)
@@ -393,8 +455,8 @@ static void on_end(void *arg)
     if (r->end == END_NONE && !leg->is_done && !leg->is_to_repeat) {
         if (leg->content != CONTENT_ERROR)
             end_translation(leg);
-        else if (!attempt_again(r, leg))
-            end_with_upstream_error(leg);
+        else
+            take_refusal(leg);
     }
     if (r->end == END_NONE && leg->is_to_repeat)
         repeat(leg);
@@ -447,6 +509,8 @@ static void on_fail(void *arg, enum upstream_failure why, const char *detail)
         attempt_continue(leg); /* nothing of the answer is missing */
     } else if (r->end == END_NONE && leg->is_to_repeat && why != UPSTREAM_CLOSING) {
         repeat(leg); /* the same */
+    } else if (r->end == END_NONE && leg->content == CONTENT_ERROR && why != UPSTREAM_CLOSING) {
+        take_refusal(leg); /* its status has said what it is */
     } else if (r->end == END_NONE && !leg->is_done) {
         end_failed(leg, why, detail);
     }
@@ -456,12 +520,6 @@ static void on_fail(void *arg, enum upstream_failure why, const char *detail)
 const struct upstream_callbacks relay_callbacks = {on_head, on_data, on_end, on_fail};
 
 /* Letting go ------------------------------------------------------------------------------ */
-
-static void cancel(struct leg *leg)
-{
-    upstream_cancel(leg->call);
-    leg->call = NULL;
-}
 
 void relay_cancel(struct request *r)
 {
@@ -479,6 +537,7 @@ void relay_release(struct request *r)
         cancel(leg);
     EACH_LEG(r, leg)
     retry_forget(leg);
+    keep_alive_end(r);
     relay_client_drained(r); /* a paused call would never end */
 }
 
@@ -495,86 +554,4 @@ void relay_free(struct request *r)
     leg_reset(leg);
     retry_forget_try(r);
     buf_done(&r->translated.body);
-}
-
-/* What it cost ---------------------------------------------------------------------------- */
-
-struct tr_usage relay_usage(const struct request *r)
-{
-    struct tr_usage sum = {0};
-    EACH_LEG(r, leg)
-    if (leg->stream)
-        sum = usage_sum(&sum, tr_stream_usage(leg->stream));
-    EACH_LEG(r, leg)
-    if (leg->spare)
-        sum = usage_sum(&sum, tr_stream_usage(leg->spare));
-    return sum;
-}
-
-struct str relay_model(const struct request *r)
-{
-    EACH_LEG(r, leg)
-    if (leg->stream && tr_stream_model(leg->stream).n)
-        return tr_stream_model(leg->stream);
-    return (struct str){0};
-}
-
-size_t relay_key(const struct request *r)
-{
-    EACH_LEG(r, leg)
-    if (leg->tried_keys != 0 && leg->key < UPSTREAM_KEYS_MAX)
-        return leg->key + 1;
-    return 0;
-}
-
-bool relay_has_finish(const struct request *r, struct str reason)
-{
-    EACH_LEG(r, leg)
-    if (leg->stream && str_eq(tr_stream_finish_reason(leg->stream), reason))
-        return true;
-    return false;
-}
-
-bool relay_write_unmet(const struct request *r, struct buf *out)
-{
-    if (r->n_done < r->n_legs)
-        return false;
-    EACH_LEG(r, leg)
-    {
-        struct str unmet = tr_stream_unmet(leg->stream);
-        if (unmet.n == 0)
-            continue;
-        if (r->n_legs > 1)
-            buf_printf(out, "choices[%zu] ", (size_t)(leg - r->legs));
-        return buf_append_str(out, unmet);
-    }
-    return false;
-}
-
-static int64_t tokens_of(const struct tr_stream *s)
-{
-    const struct tr_usage *u = tr_stream_usage(s);
-    return u->input + u->cache_write + u->cache_read + u->output;
-}
-
-static int64_t used_tokens(const struct leg *leg)
-{
-    const struct request *r = leg->request;
-    const int64_t used =
-        (leg->stream ? tokens_of(leg->stream) : 0) + (leg->spare ? tokens_of(leg->spare) : 0);
-    if (used > 0)
-        return used;
-    /* Nothing was counted. A call that was refused or never arrived cost nothing; one that was
-     * cut off before the first count has cost its input, as far as we can tell. */
-    const bool cost_nothing = !leg->was_sent || leg->status >= 400 ||
-                              r->end == END_UPSTREAM_UNREACHABLE || r->end == END_OUT_OF_MEMORY;
-    return cost_nothing ? 0 : r->ticket.tokens / (int64_t)r->n_legs;
-}
-
-int64_t relay_used_tokens(const struct request *r)
-{
-    int64_t used = 0;
-    EACH_LEG(r, leg)
-    used += used_tokens(leg);
-    return used;
 }

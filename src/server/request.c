@@ -3,9 +3,9 @@
  *
  * The connection makes a request when its head is read. The driver runs one step after the other;
  * a step that has to wait says so, and whoever sees the awaited thing happen (the connection: the
- * body is in; relay.c: the upstream sent something; models_cache.c: the list is there) drives on.
- * request_set_step is the only place that changes the step, request_end the only one that ends a
- * request, for a reason from end_reasons.def.
+ * body is in; relay.c: the upstream sent something; waiting.c: it is its turn; models_cache.c: the
+ * list is there) drives on. request_set_step is the only place that changes the step, request_end
+ * the only one that ends a request, for a reason from end_reasons.def.
  */
 #include "server/request.h"
 
@@ -19,7 +19,10 @@
 #include "server/attempt.h"
 #include "server/auth.h"
 #include "server/connection.h"
+#include "server/keep_alive.h"
+#include "server/outcome.h"
 #include "server/relay.h"
+#include "server/waiting.h"
 #include "server/worker.h"
 
 #define ARENA_BYTES_MAX (16u << 20)
@@ -27,8 +30,6 @@
 static enum go step_route(struct request *r);
 static enum go step_authenticate(struct request *r);
 static enum go step_read(struct request *r);
-static enum go step_admit(struct request *r);
-static enum go step_reserve(struct request *r);
 static enum go step_relay(struct request *r);
 static enum go step_finish(struct request *r);
 static enum go step_record(struct request *r);
@@ -38,9 +39,9 @@ static enum go (*const steps[])(struct request *r) = {
     [STEP_AUTHENTICATE] = step_authenticate, /* 401 */
     [STEP_READ] = step_read,                 /* the body; 413 */
     [STEP_ANSWER] = step_answer,             /* answer.c: what needs no upstream call */
-    [STEP_ADMIT] = step_admit,               /* requests per minute; 429 */
+    [STEP_ADMIT] = step_admit,               /* waiting.c: requests per minute; 429 */
     [STEP_TRANSLATE] = step_translate, /* attempt.c: OpenAI's request -> Anthropic's; 400, 404 */
-    [STEP_RESERVE] = step_reserve,     /* tokens per minute; 429 */
+    [STEP_RESERVE] = step_reserve,     /* waiting.c: all limits, or its turn; 429 */
     [STEP_SEND] = step_send,           /* attempt.c: off to the upstream, once a choice */
     [STEP_RELAY] = step_relay,         /* relay.c: its answer -> the client's; retry.c: the call
                                         * again, or STEP_SEND without what was refused */
@@ -102,14 +103,21 @@ static enum go end_saying(struct request *r, enum end_reason why, const char *me
 
 /* Birth ----------------------------------------------------------------------------------- */
 
+void request_free_body(struct request *r)
+{
+    body_budget_give(&r->worker->shared->bodies, (int64_t)r->body.len);
+    buf_done(&r->body);
+}
+
 static void free_request(void *arg)
 {
     struct request *r = arg;
     struct worker *w = r->worker;
     count_add(&w->metrics.in_flight, (uint64_t)-1);
     arena_done(&r->arena);
-    buf_done(&r->body);
+    request_free_body(r);
     buf_done(&r->upstream_headers);
+    settings_drop(r->settings);
     free(r);
     worker_may_stop(w);
 }
@@ -121,11 +129,13 @@ static struct request *create(struct connection *c, struct worker *w)
         return NULL;
     r->worker = w;
     r->connection = c;
+    r->settings = settings_hold(w->settings.current);
     r->tls_version = connection_tls_version(c);
     list_init(&r->node);
     arena_init(&r->arena, ARENA_BYTES_MAX);
-    buf_init(&r->body, (size_t)w->shared->config->max_body_bytes);
+    buf_init(&r->body, (size_t)r->settings->config.max_body_bytes);
     buf_init(&r->upstream_headers, UPSTREAM_HEADER_BYTES_MAX);
+    keep_alive_init(r);
     r->free_job = (struct loop_job){.run = free_request, .arg = r};
     r->started_us = loop_now_us(w->loop);
     id_random(r->id, sizeof(r->id), "req_");
@@ -186,7 +196,7 @@ void request_refuse(struct connection *c, struct worker *w, enum end_reason why,
  */
 static bool is_served(const struct request *r, enum route_id id)
 {
-    const struct config *config = r->worker->shared->config;
+    const struct config *config = &r->settings->config;
     if (connection_is_for_metrics(r->connection))
         return id == ROUTE_METRICS || id == ROUTE_HEALTH;
     return id != ROUTE_METRICS || (config->metrics_key[0] && !config->metrics_address[0]);
@@ -226,11 +236,12 @@ static enum go step_authenticate(struct request *r)
     enum auth_result result = AUTH_OK;
     const bool is_for_metrics = r->route->id == ROUTE_METRICS;
     if (r->route->needs_key)
-        result = auth_check(is_for_metrics ? str_of(r->worker->shared->config->metrics_key)
-                                           : r->worker->shared->proxy_key,
+        result = auth_check(is_for_metrics ? str_of(r->settings->config.metrics_key)
+                                           : r->settings->proxy_key,
                             r->sent_head);
     if (r->worker->shared->memory && r->route->id == ROUTE_CHAT)
         r->tenant = thinking_memory_tenant(r->worker->shared->memory, auth_key(r->sent_head));
+    r->client = waiting_key(&r->worker->shared->waiting, auth_key(r->sent_head));
     r->sent_head = NULL; /* the parser forgets it soon */
     switch (result) {
     case AUTH_OK:
@@ -253,7 +264,7 @@ static enum go end_too_large(struct request *r)
 {
     char message[128];
     snprintf(message, sizeof(message), "The request's body is larger than %lld bytes.",
-             (long long)r->worker->shared->config->max_body_bytes);
+             (long long)r->settings->config.max_body_bytes);
     return end_saying(r, END_BODY_TOO_LARGE, message);
 }
 
@@ -261,60 +272,14 @@ static enum go step_read(struct request *r)
 {
     if (r->is_body_read || r->route->id != ROUTE_CHAT)
         return GO_ON; /* a body that nobody asked for is the connection's to throw away */
-    if (r->head.content_length > r->worker->shared->config->max_body_bytes)
+    if (r->head.content_length > r->settings->config.max_body_bytes)
         return end_too_large(r);
+    if (!body_budget_has(&r->worker->shared->bodies, r->settings->config.body_memory_bytes,
+                         r->head.content_length))
+        return request_end(r, END_BODY_MEMORY, NULL); /* before it is sent */
     if (r->head.expects_continue && (r->head.is_chunked || r->head.content_length > 0))
         connection_write(r->connection, STR("HTTP/1.1 100 Continue\r\n\r\n"));
     return GO_WAIT;
-}
-
-static enum go end_limited(struct request *r, enum end_reason why, enum admit_result result,
-                           const char *what, const char *setting, int64_t limit, int64_t asked)
-{
-    char message[256];
-    if (result == ADMIT_TOO_LARGE) {
-        r->is_final = true;
-        snprintf(message, sizeof(message),
-                 "Request too large: about %lld %s, and this proxy allows %lld per minute (%s). "
-                 "The request must be made smaller or the setting larger.",
-                 (long long)asked, what, (long long)limit, setting);
-        return end_saying(r, END_LARGER_THAN_LIMIT, message);
-    }
-    snprintf(message, sizeof(message),
-             "Rate limit reached for %s per minute: Limit %lld (%s), Requested %lld. "
-             "Please try again in %lld.%03llds.",
-             what, (long long)limit, setting, (long long)asked, (long long)(r->wait_ms / 1000),
-             (long long)(r->wait_ms % 1000));
-    return end_saying(r, why, message);
-}
-
-static enum go step_admit(struct request *r)
-{
-    struct admit *a = &r->worker->shared->admit;
-    enum admit_result result =
-        admit_requests(a, loop_now_us(r->worker->loop), 1, &r->ticket, &r->wait_ms);
-    if (result == ADMIT_OK)
-        return GO_ON;
-    return end_limited(r, END_REQUEST_LIMIT, result, "requests", "REQUESTS_PER_MINUTE",
-                       a->requests.per_minute, 1);
-}
-
-static enum go step_reserve(struct request *r)
-{
-    struct admit *a = &r->worker->shared->admit;
-    const int64_t now_us = loop_now_us(r->worker->loop), n = r->translated.n_choices;
-    const int64_t estimate = r->translated.input_estimate * n;
-    enum admit_result result = ADMIT_OK;
-    if (n > 1) /* STEP_ADMIT took one */
-        result = admit_requests(a, now_us, n - 1, &r->ticket, &r->wait_ms);
-    if (result != ADMIT_OK)
-        return end_limited(r, END_REQUEST_LIMIT, result, "requests", "REQUESTS_PER_MINUTE",
-                           a->requests.per_minute, n);
-    result = admit_tokens(a, now_us, estimate, &r->ticket, &r->wait_ms);
-    if (result == ADMIT_OK)
-        return GO_ON;
-    return end_limited(r, END_TOKEN_LIMIT, result, "tokens", "TOKENS_PER_MINUTE",
-                       a->tokens.per_minute, estimate);
 }
 
 static enum go step_relay(struct request *r)
@@ -336,7 +301,7 @@ static enum go step_finish(struct request *r)
     struct worker *w = r->worker;
     if (r->ended_us == 0) {
         r->ended_us = loop_now_us(w->loop);
-        admit_settle(&w->shared->admit, r->ended_us, &r->ticket, relay_used_tokens(r));
+        waiting_settle(r, outcome_used_tokens(r));
     }
     if (r->is_stream_open)
         count_add(&w->metrics.streams, (uint64_t)-1);
@@ -387,6 +352,7 @@ static enum go step_record(struct request *r)
         .tls_version = str_of(r->tls_version),
         .detail = str_of(r->detail),
         .is_completion = r->has_translated,
+        .waited_ms = r->waited_us / 1000,
         .sent_ms = ms_since(r, r->sent_us),
         .content_ms = ms_since(r, r->content_us),
         .first_ms = ms_since(r, r->first_us),
@@ -403,13 +369,13 @@ static enum go step_record(struct request *r)
         record.ignored = r->translated.ignored;
         record.modified = r->translated.modified;
     }
-    const struct tr_usage usage = relay_usage(r);
-    record.served_model = relay_model(r);
+    const struct tr_usage usage = outcome_usage(r);
+    record.served_model = outcome_model(r);
     record.input_tokens = usage.input + usage.cache_read + usage.cache_write;
     record.cache_read_tokens = usage.cache_read;
     record.cache_write_tokens = usage.cache_write;
     record.reasoning_tokens = usage.thinking;
-    record.upstream_key = (int64_t)relay_key(r);
+    record.upstream_key = (int64_t)outcome_key(r);
     record.output_tokens = usage.output;
     struct buf *refused = worker_out_buf(r->worker), *learned = worker_head_buf(r->worker);
     tr_amend_write(r->amend, refused);
@@ -424,6 +390,7 @@ static enum go step_record(struct request *r)
     record_log(&record);
     count_request(r, &record, &usage);
     relay_free(r);
+    waiting_release(r);
     loop_defer(r->worker->loop, &r->free_job);
     return GO_ON;
 }
@@ -434,12 +401,17 @@ void request_body(struct request *r, const char *p, size_t n)
 {
     if (r->step != STEP_READ)
         return;
-    if (buf_append(&r->body, p, n))
-        return;
-    if (n > r->body.max - r->body.len)
+    struct body_budget *budget = &r->worker->shared->bodies;
+    if (n > r->body.max - r->body.len) {
         end_too_large(r);
-    else
+    } else if (!body_budget_take(budget, r->settings->config.body_memory_bytes, (int64_t)n)) {
+        request_end(r, END_BODY_MEMORY, NULL);
+    } else if (!buf_append(&r->body, p, n)) {
+        body_budget_give(budget, (int64_t)n);
         request_end(r, END_OUT_OF_MEMORY, NULL);
+    } else {
+        return;
+    }
     request_drive(r);
 }
 

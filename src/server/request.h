@@ -22,6 +22,8 @@
 
 struct connection;
 struct leg;
+struct settings;
+struct waiter;
 struct worker;
 
 enum request_step {
@@ -58,6 +60,7 @@ struct request_head {
 
 struct request {
     struct worker *worker;
+    struct settings *settings;     /* held: those it began with */
     struct connection *connection; /* NULL once the answer is out or the client has left */
     struct list node;              /* in worker->tails or worker->models_waiters, or alone */
     enum request_step step;
@@ -89,6 +92,10 @@ struct request {
     int64_t retry_wait_ms;   /* pauses in front of retries */
     size_t evicted;          /* answers that were forgotten to remember this one */
     unsigned repeats;        /* answers that were asked for again: not the JSON that was wanted */
+    uint64_t client;         /* whose turn it is among those who wait: see waiting.h */
+    struct waiter *waiter;   /* while it waits for the limits */
+    int64_t waited_us;       /* how long it did */
+    int64_t slots;           /* what it counts among the requests at once */
     struct admit_ticket ticket;
     int64_t wait_ms; /* a rate limit says when to come back; 0 = none does */
 
@@ -107,6 +114,8 @@ struct request {
     int status; /* as sent; 0 = no head yet */
     bool is_chunked, keeps_alive, is_answer_complete;
     bool is_stream_open; /* counted as one */
+    bool has_begun;      /* something of the answer went out, not comments alone */
+    struct timer keep_alive;
     char id[64];
     char detail[96]; /* more about the end, for the log */
     /* Of its head; sent to the upstream first; the first content from there; the first byte of the
@@ -145,6 +154,8 @@ struct request *request_of_node(struct list *node);
  * answer has begun, and leads to STEP_FINISH. Returns GO_AGAIN, for a step to return.
  */
 enum go request_end(struct request *r, enum end_reason why, const struct api_error *error);
+/* The client's body is not needed any more. */
+void request_free_body(struct request *r);
 /* For relay.c: back to STEP_SEND, with what attempt.c has translated anew. */
 void request_send_again(struct request *r);
 

@@ -91,10 +91,11 @@ struct str response_frame_chunk(struct buf *b, bool is_last)
         return (struct str){"", 0};
     size_t content = b->len - RESPONSE_CHUNK_ROOM, start = RESPONSE_CHUNK_ROOM;
     if (content > 0) {
-        char size_line[RESPONSE_CHUNK_ROOM + 1];
-        int n = snprintf(size_line, sizeof(size_line), "%zx\r\n", content);
-        start -= (size_t)n;
-        memcpy(b->data + start, size_line, (size_t)n);
+        b->data[--start] = '\n';
+        b->data[--start] = '\r';
+        do
+            b->data[--start] = "0123456789abcdef"[content % 16];
+        while (content /= 16);
         buf_append_z(b, "\r\n");
     }
     if (is_last)

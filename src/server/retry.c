@@ -29,7 +29,7 @@ static bool is_overload(const struct setback *why)
 void retry_saw_key(struct leg *leg, int status)
 {
     struct worker *w = leg->request->worker;
-    if (upstream_keys_saw(&w->shared->keys, leg->key, loop_now_us(w->loop), status,
+    if (upstream_keys_saw(&leg->request->settings->keys, leg->key, loop_now_us(w->loop), status,
                           leg->retry_after_ms))
         count_add(&w->metrics.cooldowns[leg->key], 1);
 }
@@ -38,7 +38,7 @@ void retry_saw_key(struct leg *leg, int status)
 static bool may_try(const struct leg *leg)
 {
     const struct request *r = leg->request;
-    return r->end == END_NONE && r->connection && r->status == 0 && !leg->has_content &&
+    return r->end == END_NONE && r->connection && !r->has_begun && !leg->has_content &&
            !leg->spare && leg->body.len == 0 && !atomic_load(&r->worker->shared->is_draining);
 }
 
@@ -57,11 +57,11 @@ static void wait(struct leg *leg, const char *how, const struct setback *why, in
 /* With a key that has not been tried and is well: at once, for nothing has to pass. */
 static bool with_another_key(struct leg *leg, const struct setback *why)
 {
-    struct shared *shared = leg->request->worker->shared;
     const int64_t now_us = loop_now_us(leg->request->worker->loop);
     if (why->is_final && is_of_key(why)) /* out of credit is not told by the status alone */
         retry_saw_key(leg, 403);
-    if (!is_of_key(why) || !upstream_keys_has_another(&shared->keys, now_us, leg->tried_keys))
+    if (!is_of_key(why) ||
+        !upstream_keys_has_another(&leg->request->settings->keys, now_us, leg->tried_keys))
         return false;
     wait(leg, "another_key", why, 0);
     return true;
@@ -71,8 +71,8 @@ static bool with_another_key(struct leg *leg, const struct setback *why)
 static int64_t pause_ms(const struct leg *leg)
 {
     const struct request *r = leg->request;
-    const struct config *config = r->worker->shared->config;
-    const int64_t waited_ms = (loop_now_us(r->worker->loop) - r->started_us) / 1000;
+    const struct config *config = &r->settings->config;
+    const int64_t waited_ms = (loop_now_us(r->worker->loop) - r->started_us - r->waited_us) / 1000;
     int64_t pause = retry_backoff_ms(leg->pauses + 1, id_chance());
     if (leg->retry_after_ms > config->retry_after_max_s * 1000)
         return -1;
@@ -87,7 +87,7 @@ static bool after_a_pause(struct leg *leg, const struct setback *why)
     const bool may_pass = leg->says_retry != SAYS_NO && !why->is_final &&
                           (is_passing(why->status) || leg->says_retry == SAYS_YES);
     const int64_t pause = pause_ms(leg);
-    if (!may_pass || pause < 0 || leg->pauses >= (unsigned)shared->config->retries ||
+    if (!may_pass || pause < 0 || leg->pauses >= (unsigned)leg->request->settings->config.retries ||
         !retry_budget_spend(&shared->retry_budget))
         return false;
     leg->pauses++;
@@ -123,7 +123,7 @@ void retry_forget(struct leg *leg)
 bool retry_is_upstream_up(struct request *r)
 {
     struct shared *shared = r->worker->shared;
-    if (!shared->config->circuit_breaker)
+    if (!r->settings->config.circuit_breaker)
         return true;
     switch (breaker_ask(&shared->breaker, loop_now_us(r->worker->loop), &r->wait_ms)) {
     case BREAKER_CLOSED:

@@ -13,7 +13,6 @@
 #include "base/log.h"
 #include "server/losses.h"
 #include "server/notify.h"
-#include "server/policy.h"
 #include "server/upstream_config.h"
 #include "server/worker.h"
 
@@ -32,6 +31,12 @@ struct server {
     struct timer sweep_timer, watchdog_timer;
     struct notify notify;
     int64_t watchdog_us;
+    bool (*read_config)(void *arg, struct config *ret, const struct config *before, char *why,
+                        size_t why_size);
+    void *read_config_arg;
+    struct settings_round round;
+    struct loop_job taken_job;
+    bool is_reloading, reloads_again, has_reload_failed;
     struct loop_job *stopped_jobs; /* one for each worker */
     size_t n_running;
     struct tally losses; /* of all workers, at the end */
@@ -41,19 +46,9 @@ struct server {
 
 /* What the workers share ------------------------------------------------------------------ */
 
-static bool init_keys(struct shared *shared, char *why, size_t why_size)
-{
-    const struct config *c = shared->config;
-    if (!upstream_keys_init(&shared->keys, c->anthropic_api_key, c->anthropic_auth == 1, why,
-                            why_size))
-        return false;
-    shared->policy.binds_conversations = shared->keys.n > 1;
-    return true;
-}
-
 static bool init_upstream(struct shared *shared, char *why, size_t why_size)
 {
-    const struct config *c = shared->config;
+    const struct config *c = &shared->settings->config;
     struct upstream_settings *u = &shared->upstream;
     *u = (struct upstream_settings){
         .ping_after_ms = UPSTREAM_PING_AFTER_MS,
@@ -71,7 +66,7 @@ static bool init_upstream(struct shared *shared, char *why, size_t why_size)
 
 static bool init_memory(struct server *s, char *why, size_t why_size)
 {
-    const struct config *c = s->shared.config;
+    const struct config *c = &s->shared.settings->config;
     const struct thinking_memory_limits limits = {
         .bytes_max = (size_t)c->memory_bytes,
         .ttl_us = c->memory_ttl_s * 1000000,
@@ -98,18 +93,21 @@ static bool init_shared(struct server *s, const struct server_options *o, char *
                         size_t why_size)
 {
     struct shared *shared = &s->shared;
-    shared->config = o->config;
     shared->started_unix_ms = clock_unix_ms();
     shared->is_demo = o->is_demo;
     shared->listen_fd = o->listen_fd;
-    shared->proxy_key = str_of(o->config->proxy_api_key);
-    shared->cors_origins = str_of(o->config->cors_origins);
-    shared->policy = policy_of_config(o->config);
+    shared->settings = settings_create(o->config, NULL, why, why_size);
+    if (!shared->settings)
+        return false;
+    const struct config *c = &shared->settings->config;
     retry_budget_init(&shared->retry_budget);
-    admit_init(&shared->admit, o->config->requests_per_minute, o->config->tokens_per_minute);
-    return certificate_init(&shared->certificate, o->config, why, why_size) &&
-           init_keys(shared, why, why_size) && init_upstream(shared, why, why_size) &&
-           init_memory(s, why, why_size);
+    admit_init(&shared->admit, c->requests_per_minute, c->tokens_per_minute);
+    if (!waiting_init(&shared->waiting, c->max_concurrent)) {
+        snprintf(why, why_size, "cannot get random bytes");
+        return false;
+    }
+    return certificate_init(&shared->certificate, c, why, why_size) &&
+           init_upstream(shared, why, why_size) && init_memory(s, why, why_size);
 }
 
 /* A sign of life for the service manager: none while a worker's loop hangs, so that the manager
@@ -168,7 +166,65 @@ static void on_signal(void *arg, int number)
 
 static bool reload_certificate(struct server *s, char *why, size_t why_size)
 {
-    return certificate_reload(&s->shared.certificate, why, why_size);
+    return certificate_reload(&s->shared.certificate, &s->shared.settings->config, why, why_size);
+}
+
+static void log_kept(void *arg, const char *name)
+{
+    (void)arg;
+    log_line(LOG_WARNING, "a changed setting needs a restart", LOG_Z("name", name));
+}
+
+static void log_change(void *arg, const char *name, struct str value)
+{
+    (void)arg;
+    log_line(LOG_INFO, "setting changed", LOG_Z("name", name), LOG_S("value", value));
+}
+
+/* Changes are logged by the one of the two levels that says more. */
+static size_t log_changes(const struct config *before, const struct config *now)
+{
+    const int64_t lower = now->log_level < before->log_level ? now->log_level : before->log_level;
+    log_set_level((enum log_level)lower);
+    const size_t n = config_compare(before, now, log_change, NULL);
+    log_set_level((enum log_level)now->log_level);
+    return n;
+}
+
+static void serve_with(struct server *s, struct settings *settings)
+{
+    struct shared *shared = &s->shared;
+    const struct config *c = &settings->config;
+    settings_drop(shared->settings);
+    shared->settings = settings;
+    admit_resize(&shared->admit, clock_mono_us(), c->requests_per_minute, c->tokens_per_minute);
+    waiting_resize(shared, clock_mono_us(), c->max_concurrent);
+    atomic_init(&s->round.n_left, shared->n_workers);
+    for (size_t i = 0; i < shared->n_workers; i++)
+        settings_deliver(&shared->workers[i].settings, &s->round, settings);
+}
+
+static bool reload_settings(struct server *s, char *why, size_t why_size)
+{
+    struct config config = {0};
+    struct settings *new = NULL;
+    if (!s->read_config)
+        return true;
+    const struct settings *old = s->shared.settings;
+    if (s->read_config(s->read_config_arg, &config, &old->config, why, why_size)) {
+        if (config_keep(&config, &old->config, log_kept, NULL))
+            new = settings_create(&config, old, why, why_size);
+        else
+            snprintf(why, why_size, "out of memory");
+    }
+    config_done(&config);
+    if (!new)
+        return false;
+    if (log_changes(&old->config, &new->config) > 0)
+        serve_with(s, new);
+    else
+        settings_drop(new);
+    return true;
 }
 
 /* What SIGHUP reads again. One that fails keeps what it has; the others are not held up. */
@@ -177,25 +233,58 @@ static const struct {
     bool (*reload)(struct server *s, char *why, size_t why_size);
 } reloads[] = {
     {"certificate", reload_certificate},
+    {"settings", reload_settings},
 };
+
+static void reload(struct server *s);
+
+/* All workers serve with what was read. */
+static void end_reload(struct server *s)
+{
+    s->is_reloading = false;
+    if (s->n_signals > 0)
+        return;
+    if (!s->has_reload_failed)
+        log_line(LOG_INFO, "reloaded", LOG_Z("signal", "SIGHUP"));
+    notify_ready(&s->notify, s->port, s->has_reload_failed);
+    if (s->reloads_again)
+        reload(s);
+}
+
+static void on_settings_taken(void *arg)
+{
+    struct server *s = arg;
+    atomic_store(&s->shared.models.due_us, 0); /* another key may see other models */
+    end_reload(s);
+}
+
+static void reload(struct server *s)
+{
+    char why[512];
+    s->is_reloading = true;
+    s->reloads_again = s->has_reload_failed = false;
+    notify_reloading(&s->notify, clock_mono_us());
+    for (size_t i = 0; i < PX_ARRAY_LEN(reloads); i++) {
+        if (reloads[i].reload(s, why, sizeof(why)))
+            continue;
+        s->has_reload_failed = true;
+        log_line(LOG_ERROR, "reload failed, the old one stays", LOG_Z("what", reloads[i].what),
+                 LOG_Z("reason", why));
+    }
+    if (atomic_load(&s->round.n_left) == 0)
+        end_reload(s);
+}
 
 static void on_reload(void *arg, int number)
 {
     (void)number;
     struct server *s = arg;
-    char why[512];
-    size_t n_failed = 0;
-    notify_reloading(&s->notify, clock_mono_us());
-    for (size_t i = 0; i < PX_ARRAY_LEN(reloads); i++) {
-        if (reloads[i].reload(s, why, sizeof(why)))
-            continue;
-        n_failed++;
-        log_line(LOG_ERROR, "reload failed, the old one stays", LOG_Z("what", reloads[i].what),
-                 LOG_Z("reason", why));
-    }
-    if (n_failed == 0)
-        log_line(LOG_INFO, "reloaded", LOG_Z("signal", "SIGHUP"));
-    notify_ready(&s->notify, s->port);
+    if (s->n_signals > 0)
+        log_line(LOG_WARNING, "draining: nothing is reloaded", LOG_Z("signal", "SIGHUP"));
+    else if (s->is_reloading)
+        s->reloads_again = true;
+    else
+        reload(s);
 }
 
 /* Starting -------------------------------------------------------------------------------- */
@@ -211,7 +300,7 @@ static size_t worker_count(const struct config *c)
 
 static bool init_workers(struct server *s, char *why, size_t why_size)
 {
-    const struct config *c = s->shared.config;
+    const struct config *c = &s->shared.settings->config;
     const size_t n = worker_count(c);
     s->port = (int)c->port;
     if (s->port != 0 && s->shared.listen_fd < 0 && !c->take_over &&
@@ -255,6 +344,14 @@ static void init_timers(struct server *s)
     timer_init(&s->watchdog_timer, s->loop, watch, s);
 }
 
+static void init_reloads(struct server *s, const struct server_options *o)
+{
+    s->read_config = o->read_config;
+    s->read_config_arg = o->read_config_arg;
+    s->taken_job = (struct loop_job){.run = on_settings_taken, .arg = s};
+    s->round = (struct settings_round){.loop = s->loop, .taken = &s->taken_job};
+}
+
 struct server *server_start(const struct server_options *o, char *why, size_t why_size)
 {
     struct server *s = calloc(1, sizeof(*s));
@@ -266,6 +363,7 @@ struct server *server_start(const struct server_options *o, char *why, size_t wh
     notify_init(&s->notify, o->notify_socket);
     s->watchdog_us = o->watchdog_us;
     s->loop = loop_create();
+    init_reloads(s, o);
     if (s->loop)
         init_timers(s);
     else
@@ -281,7 +379,8 @@ struct server *server_start(const struct server_options *o, char *why, size_t wh
         server_destroy(s);
         return NULL;
     }
-    log_line(LOG_INFO, "listening", LOG_Z("host", o->config->host), LOG_I("port", s->port),
+    log_line(LOG_INFO, "listening", LOG_Z("host", s->shared.settings->config.host),
+             LOG_I("port", s->port),
              LOG_Z("scheme", certificate_is_set(&s->shared.certificate) ? "https" : "http"),
              LOG_I("workers", s->shared.n_workers),
              LOG_Z("upstream", s->shared.upstream.origin.authority));
@@ -289,10 +388,15 @@ struct server *server_start(const struct server_options *o, char *why, size_t wh
     if (proxy->host[0])
         log_line(LOG_INFO, "the upstream is reached by way of a proxy", LOG_Z("host", proxy->host),
                  LOG_I("port", proxy->port));
-    notify_ready(&s->notify, s->port);
+    notify_ready(&s->notify, s->port, false);
     if (s->watchdog_us > 0)
         watch(s);
     return s;
+}
+
+const struct config *server_config(const struct server *s)
+{
+    return &s->shared.settings->config;
 }
 
 void server_run(struct server *s)
@@ -331,8 +435,9 @@ void server_destroy(struct server *s)
     loop_destroy(s->loop);
     thinking_memory_destroy(s->shared.memory);
     learned_done(&s->shared.learned);
+    waiting_done(&s->shared.waiting);
     free(s->shared.workers);
     free(s->stopped_jobs);
-    upstream_keys_done(&s->shared.keys);
+    settings_drop(s->shared.settings);
     free(s);
 }

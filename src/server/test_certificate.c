@@ -49,7 +49,7 @@ static void test_plain(void **state)
     struct certificate c = {0};
     assert_true(certificate_init(&c, &config, why, sizeof(why)));
     assert_false(certificate_is_set(&c));
-    assert_true(certificate_reload(&c, why, sizeof(why)));
+    assert_true(certificate_reload(&c, &config, why, sizeof(why)));
     certificate_done(&c);
     assert_string_equal(why, "");
 }

@@ -50,6 +50,14 @@ bool upstream_keys_init(struct upstream_keys *k, const char *list, bool is_beare
     return true;
 }
 
+void upstream_keys_inherit(struct upstream_keys *k, const struct upstream_keys *from)
+{
+    for (size_t i = 0; i < k->n; i++)
+        for (size_t j = 0; j < from->n; j++)
+            if (str_eq(k->all[i].value, from->all[j].value))
+                atomic_init(&k->all[i].cool_until_us, atomic_load(&from->all[j].cool_until_us));
+}
+
 void upstream_keys_done(struct upstream_keys *k)
 {
     if (k->text)

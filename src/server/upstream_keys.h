@@ -36,6 +36,8 @@ struct upstream_keys {
 /* `list` as in the settings; `is_bearer`: as `Authorization: Bearer`. False with a reason. */
 bool upstream_keys_init(struct upstream_keys *k, const char *list, bool is_bearer, char *why,
                         size_t why_size);
+/* Keys that stay keep their cool-down. `k` is new: nobody else has it yet. */
+void upstream_keys_inherit(struct upstream_keys *k, const struct upstream_keys *from);
 /* Accepts a zeroed one. */
 void upstream_keys_done(struct upstream_keys *k);
 /*

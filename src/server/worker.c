@@ -52,13 +52,15 @@ static void drain(struct worker *w, bool now)
 static void run_drain(void *arg)
 {
     struct worker *w = arg;
-    timer_start(&w->drain_timer, w->shared->config->drain_timeout_s * 1000);
+    timer_start(&w->drain_timer, w->settings.current->config.drain_timeout_s * 1000);
     drain(w, false);
 }
 
 static void run_end_now(void *arg)
 {
-    drain(arg, true);
+    struct worker *w = arg;
+    waiting_close(&w->shared->waiting);
+    drain(w, true);
 }
 
 void worker_drain(struct worker *w)
@@ -129,12 +131,14 @@ bool worker_init(struct worker *w, struct shared *shared, int port, char *why, s
     atomic_init(&w->has_beaten, true);
     models_view_init(w);
     w->loop = loop_create();
+    settings_view_init(&w->settings, w->loop, shared->settings);
     if (!w->loop) {
         snprintf(why, why_size, "cannot make an event loop");
         return false;
     }
     timer_init(&w->drain_timer, w->loop, run_end_now, w);
     timer_init(&w->tail_timer, w->loop, drop_old_tails, w);
+    waiting_room_init(w);
     w->upstream = upstream_create(w->loop, &shared->upstream);
     if (!w->upstream) {
         snprintf(why, why_size, "out of memory");
@@ -142,15 +146,15 @@ bool worker_init(struct worker *w, struct shared *shared, int port, char *why, s
     }
     w->listener = shared->listen_fd >= 0 ? listener_adopt(w->loop, shared->listen_fd,
                                                           connection_accept, w, why, why_size)
-                                         : listener_open(w->loop, shared->config->host, port,
-                                                         connection_accept, w, why, why_size);
+                                         : listener_open(w->loop, w->settings.current->config.host,
+                                                         port, connection_accept, w, why, why_size);
     return w->listener != NULL;
 }
 
 bool worker_listen_metrics(struct worker *w, char *why, size_t why_size)
 {
     struct authority at;
-    if (!listener_address(str_of(w->shared->config->metrics_address), &at)) {
+    if (!listener_address(str_of(w->settings.current->config.metrics_address), &at)) {
         snprintf(why, why_size, "METRICS_ADDRESS is not an address and a port");
         return false;
     }
@@ -199,11 +203,13 @@ void worker_done(struct worker *w)
     listener_close(w->metrics_listener);
     timer_done(&w->drain_timer);
     timer_done(&w->tail_timer);
+    waiting_room_done(w);
     models_view_stop(w);
     if (w->upstream)
         upstream_destroy(w->upstream);
     loop_destroy(w->loop);
     models_view_done(w);
+    settings_view_done(&w->settings);
     buf_done(&w->head);
     buf_done(&w->out);
 }

@@ -16,31 +16,31 @@
 #include "net/listener.h"
 #include "net/loop.h"
 #include "server/admit.h"
+#include "server/body_budget.h"
 #include "server/certificate.h"
 #include "server/health.h"
 #include "server/learned.h"
 #include "server/metrics.h"
 #include "server/models_cache.h"
 #include "server/server.h"
+#include "server/settings.h"
 #include "server/succession.h"
 #include "server/thinking_memory.h"
-#include "server/upstream_keys.h"
+#include "server/waiting.h"
 #include "translate/request.h"
 #include "upstream/upstream.h"
 
 struct shared {
-    const struct config *config;
     int64_t started_unix_ms;
     bool is_demo;
-    int listen_fd; /* a socket that was handed over; -1: each worker opens its own */
-    struct tr_policy policy;
-    struct str proxy_key;      /* empty: everybody may */
-    struct str cors_origins;   /* empty: off */
-    struct upstream_keys keys; /* what requests to the upstream are sent with */
+    int listen_fd;             /* a socket that was handed over; -1: each worker opens its own */
+    struct settings *settings; /* the main thread's; workers have their own view */
     struct upstream_settings upstream;
     struct certificate certificate;
     /* Written by all workers. */
     struct admit admit;
+    struct waiting waiting;
+    struct body_budget bodies;
     struct health health;
     struct models_cache models;
     struct learned learned;
@@ -67,6 +67,8 @@ struct worker {
     struct list models_waiters; /* requests that wait for the first list of models */
     struct models_view models;
     struct metrics metrics;
+    struct waiting_room waiting;
+    struct settings_view settings;
     struct buf head, out; /* scratch for answers, used within one callback only */
     char date[32];
     int64_t date_unix_s;

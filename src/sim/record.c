@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/macros.h"
+#include "base/siphash.h"
 #include "base/utf8.h"
 #include "json/json.h"
 
@@ -40,6 +42,8 @@ struct record {
     int64_t open_connections;
     uint64_t next; /* number of the next request; never reset, so that late ends find no stranger */
     struct entry ring[RECORD_REQUESTS];
+    struct digest repeatable[RECORD_REPEATABLE]; /* bodies whose second coming is another case */
+    size_t next_repeatable;
     char directives[ROUTE_COUNT][RECORD_DIRECTIVES_BYTES];
     size_t n_directives[ROUTE_COUNT];
 };
@@ -130,15 +134,19 @@ uint64_t record_begin(struct record *r, const struct exchange_request *q, uint64
     return number;
 }
 
-bool record_has_seen(struct record *r, const struct exchange_request *q)
+bool record_is_repeat(struct record *r, const struct exchange_request *q)
 {
-    struct str body = utf8_cut(q->body, RECORD_BODY_BYTES);
-    size_t n = 0;
+    struct siphash hash = siphash_begin((struct siphash_key){0});
+    siphash_add(&hash, q->body);
+    const struct digest body = siphash_end(&hash);
+    bool is_repeat = false;
     pthread_mutex_lock(&r->lock);
-    for (size_t i = 0; i < RECORD_REQUESTS; i++)
-        n += r->ring[i].number != 0 && str_eq(buf_str(&r->ring[i].body), body);
+    for (size_t i = 0; i < PX_ARRAY_LEN(r->repeatable) && !is_repeat; i++)
+        is_repeat = digest_eq(r->repeatable[i], body);
+    if (!is_repeat)
+        r->repeatable[r->next_repeatable++ % PX_ARRAY_LEN(r->repeatable)] = body;
     pthread_mutex_unlock(&r->lock);
-    return n > 1; /* itself is among them */
+    return is_repeat;
 }
 
 static struct entry *find(struct record *r, uint64_t number)
@@ -191,6 +199,7 @@ void record_reset(struct record *r)
     r->n = (struct counters){.open = open};
     for (size_t i = 0; i < RECORD_REQUESTS; i++)
         r->ring[i].number = 0;
+    memset(r->repeatable, 0, sizeof(r->repeatable));
     memset(r->n_directives, 0, sizeof(r->n_directives));
     pthread_mutex_unlock(&r->lock);
 }

@@ -14,6 +14,7 @@
 
 #define RECORD_REQUESTS   64           /* the last so many are kept */
 #define RECORD_BODY_BYTES (256 * 1024) /* of each body */
+#define RECORD_REPEATABLE 4096
 
 enum record_end {
     RECORD_OPEN,
@@ -28,8 +29,8 @@ struct record *record_create(void);
 void record_destroy(struct record *r);
 /* Returns the request's number, for the calls below. */
 uint64_t record_begin(struct record *r, const struct exchange_request *q, uint64_t connection);
-/* Whether one of the kept requests in front of this one had the same body. */
-bool record_has_seen(struct record *r, const struct exchange_request *q);
+/* Whether one of the last RECORD_REPEATABLE that this was asked about had the same body. */
+bool record_is_repeat(struct record *r, const struct exchange_request *q);
 /* The status that was sent. */
 void record_status(struct record *r, uint64_t number, int status);
 void record_end(struct record *r, uint64_t number, enum record_end how, int64_t n_deltas);

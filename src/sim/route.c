@@ -178,7 +178,7 @@ static bool take_then(struct routing *r)
 {
     struct directives *d = &r->ret->d;
     struct str then = d->then;
-    if (!then.p || !record_has_seen(r->sim->record, r->q))
+    if (!then.p || !record_is_repeat(r->sim->record, r->q))
         return true;
     directives_init(d);
     return directives_parse(d, then, r->arena, &r->err);

@@ -46,7 +46,7 @@ static void write_or_null(struct buf *out, const char *z)
         buf_append_z(out, "null");
 }
 
-bool api_error_write(const struct api_error *e, struct buf *out)
+void api_error_write_members(const struct api_error *e, struct buf *out)
 {
     buf_append_z(out, "{\"error\":{\"message\":");
     json_write_string(out, str_of(e->message));
@@ -56,6 +56,11 @@ bool api_error_write(const struct api_error *e, struct buf *out)
     write_or_null(out, e->param);
     buf_append_z(out, ",\"code\":");
     write_or_null(out, e->code);
+}
+
+bool api_error_write(const struct api_error *e, struct buf *out)
+{
+    api_error_write_members(e, out);
     buf_append_z(out, "}}");
     return !out->failed;
 }

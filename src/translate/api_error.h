@@ -25,5 +25,7 @@ void api_error_set_v(struct api_error *e, int status, const char *type, const ch
                      const char *param, const char *format, va_list args) PX_PRINTF(6, 0);
 /* {"error":{"message":...,"type":...,"param":...,"code":...}} */
 bool api_error_write(const struct api_error *e, struct buf *out);
+/* The same without the closing braces: more members may follow. */
+void api_error_write_members(const struct api_error *e, struct buf *out);
 
 #endif

@@ -193,11 +193,16 @@ void chunk_write_end(const struct chunk *c, const struct usage_report *usage, st
     buf_append_str(out, STR("data: [DONE]\n\n"));
 }
 
-void chunk_write_error(const struct api_error *e, struct buf *out)
+void chunk_write_error(const struct api_error *e, const struct tr_usage *used, struct buf *out)
 {
+    const struct usage_report usage = {.counts = *used};
     buf_append_str(out, STR("data: "));
-    api_error_write(e, out);
-    buf_append_str(out, STR("\n\n"));
+    api_error_write_members(e, out);
+    if (usage_is_known(used)) { /* in the error: SDKs show nothing that stands beside it */
+        buf_append_str(out, STR(",\"usage\":"));
+        usage_write(&usage, out);
+    }
+    buf_append_str(out, STR("}}\n\n"));
 }
 
 void chunk_write_ping(struct buf *out)

@@ -32,7 +32,7 @@ void chunk_write_finish(const struct chunk *c, const char *finish_reason, const 
 /* Behind the last choice: the usage if it was asked for, and [DONE]. */
 void chunk_write_end(const struct chunk *c, const struct usage_report *usage, struct buf *out);
 /* These two need no chunk_begin. */
-void chunk_write_error(const struct api_error *e, struct buf *out);
+void chunk_write_error(const struct api_error *e, const struct tr_usage *used, struct buf *out);
 void chunk_write_ping(struct buf *out);
 
 #endif

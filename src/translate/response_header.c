@@ -31,6 +31,13 @@ static bool is_name(struct str s)
     return s.n > 0 && s.n <= NAME_BYTES_MAX;
 }
 
+/* Most headers of an answer are not for the client: a look at the name is enough for those. */
+static bool may_pass(struct str name)
+{
+    return str_starts(name, STR("anthropic-")) || str_eq(name, STR("request-id")) ||
+           str_eq(name, STR("retry-after")) || str_eq(name, STR("x-should-retry"));
+}
+
 static bool is_count(struct str s)
 {
     uint64_t v;
@@ -100,28 +107,25 @@ static void should_retry(struct str value, struct buf *out)
 static void rate_limit(struct str what, struct str family, struct str value, bool is_stand_in,
                        int64_t now_unix_ms, struct buf *out)
 {
-    struct buf name, text;
-    buf_init(&name, 64);
-    buf_init(&text, 64);
-    buf_append_str(&name, STR("x-ratelimit-"));
-    buf_append_str(&name, what);
-    buf_append_char(&name, '-');
-    buf_append_str(&name, family);
+    struct buf line; /* name and value, without what stands between */
+    buf_init(&line, 128);
+    buf_printf(&line, "x-ratelimit-%.*s-%.*s", STR_ARG(what), STR_ARG(family));
+    const size_t name_n = line.len;
     int64_t at_ms;
     if (!str_eq(what, STR("reset"))) {
         if (is_count(value))
-            buf_append_str(&text, value);
+            buf_append_str(&line, value);
     } else if (instant_parse(value, &at_ms)) {
-        tr_write_duration(&text, at_ms - now_unix_ms);
+        tr_write_duration(&line, at_ms - now_unix_ms);
     }
-    if (text.len && !name.failed && !text.failed) {
+    if (line.len > name_n && !line.failed) {
+        struct str name = {line.data, name_n}, text = {line.data + name_n, line.len - name_n};
         if (is_stand_in)
-            append_once(out, buf_str(&name), buf_str(&text));
+            append_once(out, name, text);
         else
-            replace(out, buf_str(&name), buf_str(&text));
+            replace(out, name, text);
     }
-    buf_done(&name);
-    buf_done(&text);
+    buf_done(&line);
 }
 
 /* "requests-limit" -> "requests" and "limit". */
@@ -159,6 +163,8 @@ void tr_response_header(int status, struct str name, struct str value, int64_t n
                         struct buf *out)
 {
     static const char limits[] = "anthropic-ratelimit-", priority[] = "anthropic-priority-";
+    if (!may_pass(name))
+        return;
     value = str_trim(value);
     if (!is_name(name) || !is_value(value))
         return;

@@ -100,9 +100,7 @@ static bool is_over(const struct tr_stream *s)
 
 static bool is_flowing(const struct tr_stream *s)
 {
-    const struct tr_choices *choices = s->answer.params->choices;
-    return s->state == TR_FLOWING || (s->state == TR_PAUSED && s->paused_from == TR_FLOWING) ||
-           (choices && choices->n_begun > 0);
+    return s->state == TR_FLOWING || (s->state == TR_PAUSED && s->paused_from == TR_FLOWING);
 }
 
 enum tr_state tr_stream_fail(struct tr_stream *s, const struct api_error *why, struct buf *out)
@@ -113,8 +111,8 @@ enum tr_state tr_stream_fail(struct tr_stream *s, const struct api_error *why, s
     if (s->error)
         *s->error = *why;
     size_t at = out->len;
-    if (is_flowing(s))
-        chunk_write_error(why, out);
+    if (is_flowing(s) && !s->answer.params->choices)
+        chunk_write_error(why, &s->total, out);
     if (out->failed)
         out->len = at; /* half an event is worse than none */
     s->state = TR_FAILED;
@@ -331,7 +329,10 @@ static enum event_kind kind_of(struct str name)
 static void take_error(struct tr_stream *s, struct str json, struct buf *out)
 {
     struct tr_upstream_error e;
-    tr_upstream_error(0, json, s->answer.params->names, &e);
+    const struct tr_stream_params *params = s->answer.params;
+    tr_upstream_error(0, json, params->names, &e);
+    if (params->hide)
+        params->hide(params->hide_arg, &e.error);
     s->is_final = e.is_final;
     tr_stream_fail(s, &e.error, out);
 }
@@ -395,6 +396,8 @@ static void take_parsed(struct tr_stream *s, enum event_kind kind, yyjson_val *e
     begin_flow(s, out);
     if (s->is_begun)
         check(s, take_content(s, kind, event, out), out);
+    else if (kind != EVENT_UNNAMED && kind != EVENT_UNKNOWN)
+        fail_malformed(s, out); /* a piece of nothing: without it the answer would not be whole */
 }
 
 /* The events that need no tree; false = this one does. */
@@ -562,9 +565,15 @@ bool tr_choices_write_end(struct tr_stream *const streams[], size_t n, struct bu
     return !out->failed;
 }
 
-void tr_stream_write_error(const struct api_error *error, struct buf *out)
+void tr_stream_write_error(const struct api_error *error, const struct tr_usage *used,
+                           struct buf *out)
 {
-    chunk_write_error(error, out);
+    chunk_write_error(error, used, out);
+}
+
+void tr_stream_write_comment(struct buf *out)
+{
+    chunk_write_ping(out);
 }
 
 enum tr_state tr_stream_state(const struct tr_stream *s)

@@ -62,9 +62,12 @@ struct tr_stream_params {
     bool may_pause;           /* the upstream's own tools are in play: be ready for TR_PAUSED */
     struct tr_wanted wanted;
     int64_t created_unix_s;
-    bool is_function_call;               /* legacy: one function_call instead of tool_calls */
-    struct str metadata;                 /* echoed JSON object; empty = none */
-    const struct client_names *names;    /* for the upstream's errors; NULL = not known */
+    bool is_function_call;            /* legacy: one function_call instead of tool_calls */
+    struct str metadata;              /* echoed JSON object; empty = none */
+    const struct client_names *names; /* for the upstream's errors; NULL = not known */
+    /* Takes out of the upstream's errors what is not for clients; NULL = nothing is. */
+    void (*hide)(void *arg, struct api_error *e);
+    void *hide_arg;
     const struct tool_names *tool_names; /* restores the client's names; NULL = none */
     unsigned choice;                     /* its index, below TR_CHOICES_MAX */
     struct tr_choices *choices;          /* shared by all of them; NULL = this is the only one */
@@ -75,7 +78,8 @@ enum tr_state {
     TR_FLOWING, /* chunks are going out */
     TR_PAUSED,  /* the upstream wants to be asked to go on: see tr_stream_continue */
     TR_DONE,    /* the answer is complete and written; of several choices this one is */
-    TR_FAILED   /* over; see tr_stream_error. If it was flowing, an error chunk has been written */
+    TR_FAILED /* over; see tr_stream_error. If it was flowing and is the only choice, an error chunk
+                 has been written */
 };
 
 struct tr_stream;
@@ -102,8 +106,11 @@ bool tr_stream_continue(struct tr_stream *s, struct str body, struct buf *ret);
  * holds them. False without memory; `out` is then to be thrown away.
  */
 bool tr_choices_write_end(struct tr_stream *const streams[], size_t n, struct buf *out);
-/* An error chunk, for an answer that has begun. */
-void tr_stream_write_error(const struct api_error *error, struct buf *out);
+/* An error chunk, for an answer that has begun; with what was used so far, if that is known. */
+void tr_stream_write_error(const struct api_error *error, const struct tr_usage *used,
+                           struct buf *out);
+/* A comment, which says nothing. */
+void tr_stream_write_comment(struct buf *out);
 /* The state as last returned. */
 enum tr_state tr_stream_state(const struct tr_stream *s);
 /* Valid in TR_FAILED. */

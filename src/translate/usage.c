@@ -33,6 +33,11 @@ struct tr_usage usage_sum(const struct tr_usage *a, const struct tr_usage *b)
     };
 }
 
+bool usage_is_known(const struct tr_usage *u)
+{
+    return u->input + u->cache_write + u->cache_read + u->output > 0;
+}
+
 bool usage_write(const struct usage_report *report, struct buf *out)
 {
     const struct tr_usage *u = &report->counts;

@@ -13,6 +13,8 @@
 /* Overwrites the counts that `usage` says; those it leaves out, or says null, stay. */
 void usage_read(struct tr_usage *u, yyjson_val *usage);
 struct tr_usage usage_sum(const struct tr_usage *a, const struct tr_usage *b);
+/* Whether anything was counted yet. */
+bool usage_is_known(const struct tr_usage *u);
 /* What an answer says of its usage. */
 struct usage_report {
     struct tr_usage counts;

@@ -118,12 +118,12 @@ static void lower_names(struct buf *names, struct upstream_header *to, const str
 {
     for (size_t i = 0; i < head->n_headers; i++) {
         struct str name = head->headers[i].name;
-        to[i].name = (struct str){names->data + names->len, name.n};
+        char *lower = names->data + names->len;
+        to[i].name = (struct str){lower, name.n};
         to[i].value = head->headers[i].value;
-        for (size_t k = 0; k < name.n; k++) {
-            char c = name.p[k];
-            names->data[names->len++] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-        }
+        names->len += name.n;
+        for (size_t k = 0; k < name.n; k++)
+            lower[k] = (char)(name.p[k] | (name.p[k] >= 'A' && name.p[k] <= 'Z' ? 0x20 : 0));
     }
 }
 

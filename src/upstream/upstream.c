@@ -12,6 +12,8 @@
 static void free_pool(void *arg)
 {
     struct upstream *u = arg;
+    if (u->scratch.data)
+        explicit_bzero(u->scratch.data, u->scratch.cap); /* heads, with the key in them */
     buf_done(&u->scratch);
     explicit_bzero(&u->settings.egress, sizeof(u->settings.egress)); /* the proxy's password */
     free(u);

@@ -15,7 +15,7 @@ def servers():
         server = proxy.Server('serve', ANTHROPIC_API_KEY='upstream-key', CLAUDE_PROXY_API_KEY=proxy.KEY, HOST='127.0.0.1', PORT='0',
                               ANTHROPIC_BASE_URL=f'http://127.0.0.1:{sim.port}', REQUESTS_PER_MINUTE='0', TOKENS_PER_MINUTE='0',
                               RETRIES='0', CIRCUIT_BREAKER='off',  # a client's own retries are to be seen
-                              REQUEST_TIMEOUT='2')
+                              REQUEST_TIMEOUT='2', KEEP_ALIVE='1')
         try:
             yield server, sim
         finally:

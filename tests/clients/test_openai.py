@@ -49,6 +49,18 @@ def test_stream(client):
     assert chunks[-1].usage.total_tokens > 0
 
 
+SILENT = '[[sim: text=late lull=1500ms]]'
+
+
+def test_comments_in_a_silent_stream(client):
+    asked = {'model': MODEL, 'messages': user(SILENT), 'stream': True}
+    with client.chat.completions.with_streaming_response.create(**asked) as raw:
+        assert ': ping' in list(raw.iter_lines())
+    assert ''.join(chunk.choices[0].delta.content or '' for chunk in client.chat.completions.create(**asked)) == 'late'
+    with client.chat.completions.stream(model=MODEL, messages=user(SILENT)) as stream:
+        assert stream.get_final_completion().choices[0].message.content == 'late'
+
+
 def test_stream_helper(client):
     with client.chat.completions.stream(model=MODEL, messages=user(answer_of(TEXT))) as stream:
         kinds = [event.type for event in stream]

@@ -88,7 +88,7 @@ it('tokens: reserved, then settled with the real usage', async () => {
   });
 });
 
-it('tokens of a stream are settled at its end, also of one that is broken off', async () => {
+it('cell C8: tokens of a stream are settled at its end, also of one that is broken off', async () => {
   await withProxy({ TOKENS_PER_MINUTE: '60000' }, async (post, proxy) => {
     const remaining = async () => limitsOf(await post(ask('[[sim: text=x input=1 output=1]]')), 'tokens').remaining;
     const start = await remaining();

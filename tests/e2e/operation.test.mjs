@@ -254,7 +254,7 @@ describe('CORS', () => {
 });
 
 describe('connections', () => {
-  it('no more than MAX_CONNECTIONS at once; those that are there go on, and room comes back', async () => {
+  it('cell C71: no more than MAX_CONNECTIONS at once; those that are there go on, and room comes back', async () => {
     await withProxy({ MAX_CONNECTIONS: '8', WORKERS: '2', IDLE_TIMEOUT: '60' }, async (proxy) => {
       const health = request('GET', '/health');
       const kept = [];

@@ -18,8 +18,8 @@ const failure = (status, type, headers = {}) => ({
 const overloaded = failure(529, 'overloaded_error');
 const limited = (seconds) => failure(429, 'rate_limit_error', { 'retry-after': String(seconds) });
 const broke = { status: 400, body: JSON.stringify({ type: 'error', error: { type: 'invalid_request_error', message: 'Your credit balance is too low to access the Anthropic API.' } }) };
-const inside = (type) => ({
-  status: 200, headers: { 'content-type': 'text/event-stream' },
+const inside = (type, headers = {}) => ({
+  status: 200, headers: { 'content-type': 'text/event-stream', ...headers },
   body: `event: error\ndata: ${JSON.stringify({ type: 'error', error: { type, message: 'no room' } })}\n\n`,
 });
 const PASS = 'pass';
@@ -53,6 +53,7 @@ describe('a failure that passes', () => {
     ['529', overloaded],
     ['trap 76: an overload inside a 200', inside('overloaded_error')],
     ['an api_error inside a 200', inside('api_error')],
+    ['trap 112: an overload inside a 200 whose retry-after is not about it', inside('overloaded_error', { 'retry-after': '30' })],
     ['x-should-retry: true on what else would stay', failure(400, 'invalid_request_error', { 'x-should-retry': 'true' })],
   ];
   for (const [name, answer] of cases)
@@ -158,7 +159,7 @@ describe('a failure that stays', () => {
     });
   });
 
-  it('a client that leaves during the pause is not sent for', async () => {
+  it('cell C6: a client that leaves during the pause is not sent for', async () => {
     await withScript(() => limited(1), {}, async ({ proxy, upstream }) => {
       const connection = await Connection.open(proxy.port);
       connection.write(chat(ask('Hi')));

@@ -23,11 +23,13 @@ export class Connection {
       socket.once('secureConnect', resolve).once('error', reject);
       plain.once('close', () => reject(new Error('closed in the handshake')));
     });
-    return new Connection(socket);
+    return new Connection(socket, plain);
   }
 
-  constructor(socket) {
+  /** `plain`: the socket below TLS. */
+  constructor(socket, plain = socket) {
     this.socket = socket;
+    this.plain = plain;
     this.data = Buffer.alloc(0);
     this.isEnded = false;
     socket.on('data', (piece) => {
@@ -62,7 +64,7 @@ export class Connection {
   }
   /** RST. */
   reset() {
-    this.socket.resetAndDestroy();
+    this.plain.resetAndDestroy();
   }
 
   /** Waits until `done(this)` is truthy, more bytes or the end waking it; returns what it gave. */
@@ -241,8 +243,8 @@ export function readStream(text, { index = 0, choices = 1 } = {}) {
 }
 
 /** A stream that runs in the background: `check` waits for its end and compares it with `expected`. */
-export async function watchStream(port, content, expected) {
-  const connection = await Connection.open(port);
+export async function watchStream(port, content, expected, options) {
+  const connection = await Connection.open(port, options);
   await connection.write(chat(ask(content, { stream: true })));
   await connection.wait('the first content', (c) => c.data.includes('"content":"') && c.data.includes('\n\n'));
   return {

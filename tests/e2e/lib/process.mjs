@@ -10,6 +10,8 @@ export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '
 export const binary = path.resolve(process.env.CLAUDE_PROXY_BIN ?? path.join(root, 'build/claude-proxy'));
 export const shared = path.resolve(process.env.SHARED_DIR ?? path.join(root, '../shared'));
 export const isSanitized = Boolean(process.env.CLAUDE_PROXY_SANITIZED);
+/** Threads of a proxy under test, where a suite has no opinion: more of them for ThreadSanitizer. */
+export const workers = process.env.CLAUDE_PROXY_WORKERS ?? '2';
 
 export const UPSTREAM_KEY = 'sk-ant-e2e-upstream-3141592653';
 export const PROXY_KEY = 'e2e-client-key-2718281828';
@@ -19,7 +21,7 @@ export const SAMPLING_MODEL = 'claude-haiku-4-5';
 
 const START_MS = 20_000;
 const STOP_MS = 45_000;
-const SANITIZER = /ERROR: \w+Sanitizer|runtime error:|ERROR: LeakSanitizer/;
+const SANITIZER = /(?:ERROR|WARNING): \w+Sanitizer|runtime error:/;
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -32,6 +34,16 @@ export async function until(what, check, ms = 5000) {
     if (Date.now() > end) assert.fail(`after ${ms} ms still not: ${what}`);
     await sleep(5);
   }
+}
+
+/** Random bytes that a seed repeats. */
+export function noise(seed, n) {
+  const bytes = Buffer.alloc(n);
+  for (let i = 0, a = Math.imul(seed, 2654435761) >>> 0; i < n; i++) {
+    a = (Math.imul(a, 1664525) + 1013904223) >>> 0;
+    bytes[i] = a >>> 24;
+  }
+  return bytes;
 }
 
 /** A folder that is gone when the test process ends. */

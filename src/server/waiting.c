@@ -170,6 +170,9 @@ static void look(struct shared *shared, int64_t now_us)
     struct look arg = {.shared = shared, .now_us = now_us};
     struct queue_place *served, *next;
     int64_t wait_ms;
+    atomic_store(&w->n, w->queue.n);
+    if (w->is_closed)
+        return;
     while ((served = queue_serve(&w->queue, now_us, ask, &arg, &next, &wait_ms)))
         call(of_place(served), SERVED);
     atomic_store(&w->n, w->queue.n);
@@ -270,6 +273,14 @@ bool waiting_init(struct waiting *w, int64_t slots_max)
     pthread_mutex_init(&w->lock, NULL);
     queue_init(&w->queue);
     return getentropy(&w->secret, sizeof(w->secret)) == 0;
+}
+
+/* Ending one request would else begin another, on a worker that has not come to it yet. */
+void waiting_close(struct waiting *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->is_closed = true;
+    pthread_mutex_unlock(&w->lock);
 }
 
 void waiting_done(struct waiting *w)

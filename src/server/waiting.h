@@ -38,6 +38,7 @@ struct waiting {
     pthread_mutex_t lock;      /* guards all below, and what workers say it does */
     struct queue queue;
     int64_t slots_used;
+    bool is_closed;          /* everything is about to be ended: nobody's turn comes any more */
     struct shortage held_up; /* why the last who was asked could not be served */
 };
 
@@ -56,6 +57,8 @@ void waiting_done(struct waiting *w);
 /* The limits have changed: another number of requests at once, and those who wait may be served.
  * From any thread. */
 void waiting_resize(struct shared *shared, int64_t now_us, int64_t slots_max);
+/* Nobody is served any more. */
+void waiting_close(struct waiting *w);
 void waiting_room_init(struct worker *w);
 /* Accepts a zeroed one. */
 void waiting_room_done(struct worker *w);

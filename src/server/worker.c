@@ -58,7 +58,9 @@ static void run_drain(void *arg)
 
 static void run_end_now(void *arg)
 {
-    drain(arg, true);
+    struct worker *w = arg;
+    waiting_close(&w->shared->waiting);
+    drain(w, true);
 }
 
 void worker_drain(struct worker *w)

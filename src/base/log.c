@@ -1,8 +1,12 @@
 /*
  * Formats log lines and writes each with one write(2), so that threads never mix their lines.
+ * Nobody waits for a reader: what standard error has no room for is lost, and the next line says
+ * so.
  */
 #include "base/log.h"
 
+#include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
@@ -22,6 +26,9 @@
 
 static _Atomic int lowest_level = LOG_INFO;
 static bool is_json;
+/* One at a time, or the room that two threads see is gone for the second. */
+static pthread_mutex_t output_lock = PTHREAD_MUTEX_INITIALIZER;
+static int64_t n_lost; /* under the lock: lines since the last one that went out */
 
 static const char *const level_names[] = {"trace", "debug", "info", "warning", "error"};
 
@@ -146,7 +153,8 @@ static void append_fields(struct buf *b, const struct log_field *fields, size_t 
     b->max = LOG_LINE_MAX;
 }
 
-void log_write(enum log_level level, const char *message, const struct log_field *fields, size_t n)
+static void format_line(struct buf *line, enum log_level level, const char *message,
+                        const struct log_field *fields, size_t n)
 {
     struct buf b;
     buf_init(&b, LOG_LINE_MAX);
@@ -164,8 +172,43 @@ void log_write(enum log_level level, const char *message, const struct log_field
     }
     append_fields(&b, fields, n);
     buf_append_z(&b, is_json ? "}\n" : "\n");
-    if (!b.failed && write(STDERR_FILENO, b.data, b.len) < 0) {
+    *line = b;
+}
+
+/* Whether a line can be written without waiting: a pipe says so when it has room for PIPE_BUF. */
+static bool has_room(void)
+{
+    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
+}
+
+static void put(const struct buf *line)
+{
+    if (line->failed || !has_room())
+        n_lost++;
+    else if (write(STDERR_FILENO, line->data, line->len) < 0) {
         /* Nowhere left to say it. */
     }
-    buf_done(&b);
+}
+
+static void put_lost(void)
+{
+    struct buf line;
+    const struct log_field field = LOG_I("lines", n_lost);
+    format_line(&line, LOG_WARNING, "the log was not read: lines are missing", &field, 1);
+    n_lost = 0;
+    put(&line);
+    buf_done(&line);
+}
+
+void log_write(enum log_level level, const char *message, const struct log_field *fields, size_t n)
+{
+    struct buf line;
+    format_line(&line, level, message, fields, n);
+    pthread_mutex_lock(&output_lock);
+    if (n_lost > 0 && has_room())
+        put_lost();
+    put(&line);
+    pthread_mutex_unlock(&output_lock);
+    buf_done(&line);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,6 +184,35 @@ static void long_lines(void **state)
     assert_non_null(strstr(line, ",\"cut\":true}\n"));
 }
 
+/* cell S16: a pipe that nobody reads. */
+static void a_full_pipe_stops_nobody(void **state)
+{
+    (void)state;
+    static char bytes[1 << 20];
+    char filling[4096] = {0};
+    struct catcher c = catch_stderr();
+    log_setup(LOG_INFO, LOG_JSON);
+    const int flags = fcntl(STDERR_FILENO, F_GETFL);
+    fcntl(STDERR_FILENO, F_SETFL, flags | O_NONBLOCK);
+    while (write(STDERR_FILENO, filling, sizeof(filling)) > 0)
+        ;
+    fcntl(STDERR_FILENO, F_SETFL, flags);
+    alarm(10); /* ends the test, where it blocks */
+    for (int i = 0; i < 3; i++)
+        log_line(LOG_INFO, "unread", LOG_I("i", i));
+    alarm(0);
+    assert_in_range(read(c.pipe_read, bytes, sizeof(bytes)), sizeof(filling), sizeof(bytes));
+    log_line(LOG_INFO, "read");
+    log_line(LOG_INFO, "again");
+    char lines[LINE_SIZE];
+    release_stderr(&c, lines);
+    const char *missing = strstr(lines, "\"lines\":3}\n");
+    assert_non_null(missing);
+    assert_null(strstr(lines, "unread"));
+    assert_non_null(strstr(missing, "\"read\"}\n"));
+    assert_non_null(strstr(missing, "\"again\"}\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +223,7 @@ int main(void)
         cmocka_unit_test(levels),
         cmocka_unit_test(auto_is_json_off_a_terminal),
         cmocka_unit_test(long_lines),
+        cmocka_unit_test(a_full_pipe_stops_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

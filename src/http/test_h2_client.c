@@ -329,6 +329,27 @@ static void test_goodbye_of_the_server(void **state)
     pair_done(&p);
 }
 
+/* nghttp2 takes any three digits: data and an end would come for a stream that never had a head. */
+static void test_a_status_that_is_none(void **state)
+{
+    (void)state;
+    static const char *const statuses[] = {"056", "000", "099"};
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+        struct pair p;
+        struct h2_stream s;
+        pair_init(&p, 10);
+        p.origin.is_held = true;
+        ask(&p, &s, STR("x"));
+        exchange(&p);
+        char head[] = "\0\0\xd\1\5\0\0\0\1\0\7:status\3...";
+        memcpy(head + sizeof(head) - 4, statuses[i], 3);
+        assert_true(h2_client_feed(p.client, head, sizeof(head) - 1));
+        assert_true(str_eq(buf_str(&p.record.log), STR("broken 2 the answer's status is none\n")));
+        assert_int_equal(p.record.n_over, 1);
+        pair_done(&p);
+    }
+}
+
 static uint32_t next_random(uint32_t *seed)
 {
     *seed = *seed * 1664525u + 1013904223u;
@@ -407,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_window_follows_the_reader),
         cmocka_unit_test(test_forgotten_stream_is_quiet),
         cmocka_unit_test(test_goodbye_of_the_server),
+        cmocka_unit_test(test_a_status_that_is_none),
         cmocka_unit_test(test_noise),
         cmocka_unit_test(test_memory_of_an_open_stream),
     };

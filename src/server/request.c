@@ -163,7 +163,7 @@ static bool keep_head(struct request *r, const struct h1_head *head)
         .is_chunked = head->is_chunked,
         .expects_continue = head->expects_continue,
     };
-    return r->head.method.p && r->head.target.p;
+    return !r->arena.failed; /* a header that is left out may change who pays */
 }
 
 struct request *request_begin(struct connection *c, struct worker *w, const struct h1_head *head)

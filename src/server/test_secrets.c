@@ -87,8 +87,7 @@ static void leaves_the_rest(void **state)
         "messages.3.content.0: at least one of 10.0 and 8.8.8.8 at 12:34:56",
         "see https://docs.claude.com/en/api/errors or api.anthropic.com",
         "prompt is too long: 3333404 tokens > 200000 maximum",
-        "Gr\xc3\xbc\xc3\x9f"
-        "e, \xe4\xb8\x96\xe7\x95\x8c: 172.32.0.1, 11.0.0.1, 192.169.1.1",
+        "Gr\303\274\303\237e, \344\270\226\347\225\214: 172.32.0.1, 11.0.0.1, 192.169.1.1",
         "...",
         "::",
         "a:b",

@@ -23,7 +23,7 @@ before(async () => {
   sim = await startSim();
   recorder = await Recorder.start(sim.url);
   proxy = await startProxy(recorder, {
-    TLS_CERT: certificate.cert, TLS_KEY: certificate.key, METRICS_KEY, WORKERS: workers,
+    TLS_CERT: certificate.cert, TLS_KEY: certificate.key, METRICS_KEY, WORKERS: workers, MAX_CONCURRENT_REQUESTS: '5000',
     HEAD_TIMEOUT: '1', BODY_TIMEOUT: '1', IDLE_TIMEOUT: '2', STALL_TIMEOUT: '2', MAX_BODY_BYTES: '8000000',
   });
   for (let i = 0; i < 8; i++) assert.equal((await send(proxy.port, chat(ask('[[sim: text=x]]')), options())).status, 200);

@@ -20,7 +20,7 @@ const MB = 1 << 20;
 let authority, certificate, sim, recorder;
 const sides = []; // {name, proxy, options, most}: the plain port and the one with TLS
 
-const quick = { HEAD_TIMEOUT: '1', BODY_TIMEOUT: '1', IDLE_TIMEOUT: '2', STALL_TIMEOUT: '2', METRICS_KEY, WORKERS: workers };
+const quick = { HEAD_TIMEOUT: '1', BODY_TIMEOUT: '1', IDLE_TIMEOUT: '2', STALL_TIMEOUT: '2', MAX_CONCURRENT_REQUESTS: '5000', METRICS_KEY, WORKERS: workers };
 
 before(async () => {
   authority = makeAuthority();

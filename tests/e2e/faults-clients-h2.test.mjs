@@ -128,7 +128,7 @@ describe('rules of HTTP/2', () => {
       headers(3, GET), headers(5, GET), rst(5), windowUpdate(5, 1), data(5, 'late', 0), // of streams that are over
       frame(0x42, 0, 0, Buffer.alloc(100)), frame(0x42, 0xff, 7, Buffer.alloc(100)), // of a type that nobody knows
       frame(TYPE.SETTINGS, 0, 0, Buffer.from([0x7f, 0x7f, 0, 0, 0, 1])), frame(TYPE.SETTINGS, FLAG.ACK, 0), frame(TYPE.PING, FLAG.ACK, 0, Buffer.alloc(8)),
-      frame(TYPE.PRIORITY, 0, 9, Buffer.concat([u32(3), Buffer.from([1])])),
+      frame(TYPE.PRIORITY, 0, 9, Buffer.concat([u32(0), Buffer.from([1])])),
     ];
     for (const [i, bytes] of nothing.entries()) {
       client.write(bytes);

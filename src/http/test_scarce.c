@@ -127,7 +127,7 @@ static void walk_message(enum h1_kind kind, const char *text)
 }
 
 /* cell S2 */
-static void messages_of_http1(void **state)
+static void test_messages_of_http1(void **state)
 {
     (void)state;
     walk_message(H1_REQUEST, "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nx-long: value\r\n"
@@ -278,7 +278,7 @@ static bool talk_once(struct buf wire)
 }
 
 /* cell S2 */
-static void a_request_over_http2(void **state)
+static void test_request_over_http2(void **state)
 {
     (void)state;
     struct buf wire; /* the socket's, not what is looked at */
@@ -302,8 +302,8 @@ static void a_request_over_http2(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(messages_of_http1),
-        cmocka_unit_test(a_request_over_http2),
+        cmocka_unit_test(test_messages_of_http1),
+        cmocka_unit_test(test_request_over_http2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

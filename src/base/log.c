@@ -1,5 +1,6 @@
 /*
- * Formats log lines and writes each with one write(2), so that threads never mix their lines.
+ * Formats log lines and writes them whole, so that threads never mix theirs; what a thread logs in
+ * one turn of its loop goes out together.
  * Nobody waits for a reader: what standard error has no room for is lost, and the next line says
  * so.
  */
@@ -29,6 +30,12 @@ static bool is_json;
 /* One at a time, or the room that two threads see is gone for the second. */
 static pthread_mutex_t output_lock = PTHREAD_MUTEX_INITIALIZER;
 static int64_t n_lost; /* under the lock: lines since the last one that went out */
+/* This thread's lines that did not go out yet. */
+static _Thread_local struct {
+    struct buf lines;
+    int64_t n;
+    bool is_held;
+} batch;
 
 static const char *const level_names[] = {"trace", "debug", "info", "warning", "error"};
 
@@ -182,11 +189,12 @@ static bool has_room(void)
     return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
 }
 
-static void put(const struct buf *line)
+/* `n` lines at once, no more bytes than a pipe with room takes whole. */
+static void put(const struct buf *lines, int64_t n)
 {
-    if (line->failed || !has_room())
-        n_lost++;
-    else if (write(STDERR_FILENO, line->data, line->len) < 0) {
+    if (lines->failed || !has_room())
+        n_lost += n;
+    else if (write(STDERR_FILENO, lines->data, lines->len) < 0) {
         /* Nowhere left to say it. */
     }
 }
@@ -197,18 +205,48 @@ static void put_lost(void)
     const struct log_field field = LOG_I("lines", n_lost);
     format_line(&line, LOG_WARNING, "the log was not read: lines are missing", &field, 1);
     n_lost = 0;
-    put(&line);
+    put(&line, 1);
     buf_done(&line);
+}
+
+void log_flush(void)
+{
+    if (batch.n == 0)
+        return;
+    pthread_mutex_lock(&output_lock);
+    if (n_lost > 0 && has_room())
+        put_lost();
+    put(&batch.lines, batch.n);
+    pthread_mutex_unlock(&output_lock);
+    buf_reset(&batch.lines);
+    batch.n = 0;
+}
+
+void log_hold(void)
+{
+    batch.is_held = true;
+}
+
+void log_release(void)
+{
+    log_flush();
+    buf_done(&batch.lines);
+    batch.is_held = false;
 }
 
 void log_write(enum log_level level, const char *message, const struct log_field *fields, size_t n)
 {
     struct buf line;
     format_line(&line, level, message, fields, n);
-    pthread_mutex_lock(&output_lock);
-    if (n_lost > 0 && has_room())
-        put_lost();
-    put(&line);
-    pthread_mutex_unlock(&output_lock);
+    if (batch.lines.len + line.len > LOG_LINE_MAX)
+        log_flush();
+    batch.lines.max = LOG_LINE_MAX;
+    batch.n++;
+    if (line.failed || !buf_append_str(&batch.lines, buf_str(&line)))
+        batch.lines.failed = true;
     buf_done(&line);
+    if (!batch.is_held)
+        log_release();
+    else if (level >= LOG_WARNING)
+        log_flush();
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -213,6 +214,46 @@ static void test_full_pipe_stops_nobody(void **state)
     assert_non_null(strstr(missing, "\"again\"}\n"));
 }
 
+static size_t waiting_bytes(const struct catcher *c)
+{
+    int n = 0;
+    assert_int_equal(ioctl(c->pipe_read, FIONREAD, &n), 0);
+    return (size_t)n;
+}
+
+/* What is held goes out in order: when it is flushed, is much, or something is wrong. */
+static void held_lines(void **state)
+{
+    (void)state;
+    char lines[LINE_SIZE];
+    struct catcher c = catch_stderr();
+    log_setup(LOG_INFO, LOG_TEXT);
+    log_hold();
+    log_line(LOG_INFO, "first");
+    log_line(LOG_INFO, "second");
+    assert_int_equal(waiting_bytes(&c), 0);
+    log_flush();
+    const size_t two = waiting_bytes(&c);
+    assert_int_not_equal(two, 0);
+    log_line(LOG_INFO, "third");
+    assert_int_equal(waiting_bytes(&c), two);
+    log_line(LOG_WARNING, "fourth");
+    const size_t four = waiting_bytes(&c);
+    assert_true(four > two);
+    for (int i = 0; i < 4096 / 20; i++)
+        log_line(LOG_INFO, "many");
+    assert_true(waiting_bytes(&c) > four);
+    log_line(LOG_INFO, "last");
+    log_release();
+    log_line(LOG_INFO, "behind");
+    release_stderr(&c, lines);
+    const char *const wanted[] = {"first", "second", "third", "fourth", "many", "last", "behind"};
+    const char *at = lines;
+    for (size_t i = 0; i < PX_ARRAY_LEN(wanted); i++)
+        assert_non_null(at = strstr(at, wanted[i]));
+    assert_null(strstr(lines, "missing"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +265,7 @@ int main(void)
         cmocka_unit_test(auto_is_json_off_a_terminal),
         cmocka_unit_test(long_lines),
         cmocka_unit_test(test_full_pipe_stops_nobody),
+        cmocka_unit_test(held_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,8 +46,8 @@ struct h2_server {
     struct list streams;
     struct list drained;
     size_t n_streams;
-    bool is_broken; /* without memory for a frame that somebody waits for */
     uint64_t noise;
+    bool is_broken; /* without memory for a frame that somebody waits for */
 };
 
 static void free_reader(struct h2_inbound *st)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "net/loop_internal.h"
 
 /* A timer that fires this much early runs all the same: libevent's clock is read once a turn. */
@@ -142,12 +143,15 @@ void loop_destroy(struct loop *l)
 void loop_run(struct loop *l)
 {
     l->is_stopped = false;
+    log_hold();
     while (!l->is_stopped) {
         l->now_us = 0;
         /* EVLOOP_NONBLOCK alone would go on for as long as any socket is ready. */
         event_base_loop(l->base, EVLOOP_ONCE | (l->deferred.first ? EVLOOP_NONBLOCK : 0));
         run_jobs(queue_take_all(&l->deferred));
+        log_flush();
     }
+    log_release();
 }
 
 void loop_stop(struct loop *l)

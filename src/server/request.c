@@ -114,6 +114,7 @@ static void free_request(void *arg)
     struct request *r = arg;
     struct worker *w = r->worker;
     count_add(&w->metrics.in_flight, (uint64_t)-1);
+    waiting_release(r); /* by now its last words to the upstream are out: a stream's reset */
     arena_done(&r->arena);
     request_free_body(r);
     buf_done(&r->upstream_headers);
@@ -390,7 +391,6 @@ static enum go step_record(struct request *r)
     record_log(&record);
     count_request(r, &record, &usage);
     relay_free(r);
-    waiting_release(r);
     loop_defer(r->worker->loop, &r->free_job);
     return GO_ON;
 }

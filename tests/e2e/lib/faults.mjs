@@ -88,10 +88,12 @@ export class Bench {
   /**
    * `one`: {name, play, at, want, text}. `play` gets what it speaks with, the number of the call and
    * `seen`, which waits until the client has the first words, if it gets any before the end.
+   * `isWarm`: on a connection that has served; `calls`: how many there have to be.
    */
   async #run(place, one, stream) {
     const { want } = one;
     const isPassing = want.passes && place.retries > 0;
+    for (let i = 0; one.isWarm && i < 3; i++) await Bench.isWell(place); // each connection there is has served
     const connection = await Connection.open(place.proxy.port);
     let received = '';
     connection.socket.on('data', (piece) => (received += piece));
@@ -103,6 +105,7 @@ export class Bench {
     const what = `${one.name}, ${place.name}${stream ? ', streamed' : ''}`;
     checkAnswer(answer, stream, isPassing ? answered() : want, what);
     if (isPassing) assert.ok(script.calls > RETRIES, `${what}: ${script.calls} calls`);
+    else if (one.calls) assert.equal(script.calls, one.calls, `${what}: calls`);
     else if (want.status && !want.passes && !want.isOpen) assert.equal(script.calls, 1, `${what}: calls`);
     if (one.restMs) await sleep(one.restMs);
     this.cases++;

@@ -15,7 +15,7 @@
 
 #include "base/utf8.h"
 #include "translate/golden.h"
-#include "translate/scarce.h"
+#include "base/scarce.h"
 #include "translate/stream.h"
 #include "translate/translation.h"
 #include "json/json.h"

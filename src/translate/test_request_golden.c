@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "translate/request.h"
-#include "translate/scarce.h"
+#include "base/scarce.h"
 #include "json/json.h"
 
 #define ARENA_MAX         (64u << 20)

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "translate/completion.h"
-#include "translate/scarce.h"
+#include "base/scarce.h"
 #include "translate/stream.h"
 #include "translate/usage.h"
 #include "json/json.h"

@@ -305,7 +305,8 @@ describe('answers without end', { concurrency: 1 }, () => {
 describe('a connection that is used again', () => {
   const without = { only: (place) => place.retries === 0, isSerial: true };
   const closedAt = (bytes, want, calls) => ['end', 'close', 'reset'].map((way) => ({ name: way, want, calls, isWarm: true, play: async (io, n) => {
-    if (n > 1 || io.served === 0) return io.good();
+    if (n > 1) return io.good();
+    if (io.served === 0) return (io.upstream.wasFresh = true, io.good());
     if (bytes) await io.write(bytes);
     return io[way]();
   } }));

@@ -501,7 +501,7 @@ describe('leaving', () => {
     const clients = await Promise.all(Array.from({ length: n }, () => Client.open(proxy.port, authority.certPem)));
     const ids = Array.from({ length: each }, (_, i) => 1 + 2 * i);
     for (const client of clients) client.write(Buffer.concat(ids.map((id) => chatFrames(id, ask(`${tag} [[sim: words=1000 gap=1s]]`, { stream: true })))));
-    await until('all of them began', () => clients.every((client) => ids.every((id) => client.text(id).includes('"content":"'))), 20_000);
+    await until('all of them began', () => clients.every((client) => ids.every((id) => client.text(id).includes('"content":"'))), 40_000);
     assert.equal((await scrape(proxy.port, options())).sum('claude_proxy_streams_open'), n * each);
     const at = Date.now();
     clients.forEach((client, i) => ways[1 + (i % 4)][1](client));

@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "translate/request.h"
 #include "base/scarce.h"
+#include "translate/request.h"
 #include "json/json.h"
 
 #define ARENA_MAX         (64u << 20)

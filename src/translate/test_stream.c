@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "translate/completion.h"
 #include "base/scarce.h"
+#include "translate/completion.h"
 #include "translate/stream.h"
 #include "translate/usage.h"
 #include "json/json.h"

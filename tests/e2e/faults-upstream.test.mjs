@@ -224,7 +224,7 @@ describe('the connection', () => {
   cell('cell U35: an answer before the request is whole', [
     ['413', '413 Content Too Large', 'request_too_large', 413, 'request_too_large'], ['429', '429 Too Many Requests', 'rate_limit_error', 429, 'rate_limit_exceeded'],
   ].flatMap(([name, status, type, code, word]) => ['stall', 'end', 'close', 'reset'].map((way) => ({
-    name: `${name}, ${way}`, at: 'head', text: 'x'.repeat(12_000_000), want: refused(code, word),
+    name: `${name}, ${way}`, at: 'head', text: 'x'.repeat(6_000_000), want: refused(code, word),
     play: async (io) => {
       io.socket.pause();
       await io.write(sized(JSON.stringify({ type: 'error', error: { type, message: 'no' } }), { status }));

@@ -253,7 +253,7 @@ static void end_reload(struct server *s)
 static void on_settings_taken(void *arg)
 {
     struct server *s = arg;
-    atomic_store(&s->shared.models.due_us, 0); /* another key may see other models */
+    atomic_store(&s->shared.models.due_us, 0); /* models_cache.c says why */
     end_reload(s);
 }
 

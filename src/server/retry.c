@@ -108,11 +108,6 @@ bool retry_call(struct leg *leg, const struct setback *why)
     return true;
 }
 
-bool retry_is_due(const struct leg *leg)
-{
-    return timer_is_running(&leg->retry_timer);
-}
-
 void retry_forget(struct leg *leg)
 {
     timer_done(&leg->retry_timer);

@@ -9,6 +9,7 @@ import subprocess
 from suite.contenders import BINARY, MODEL
 from suite.measure import BenchError
 
+IMAGE_BYTES = 5_000_000
 WORDS = 'the river runs down to a quiet harbour where boats wait for wind and people talk'.split()
 
 
@@ -66,13 +67,23 @@ def agent():
     return {'model': MODEL, 'max_tokens': 64, 'tools': tools, 'messages': messages}
 
 
-def image():
-    """5 MB of base64; the first bytes are those of a PNG."""
-    data = b'\x89PNG\r\n\x1a\n' + random.Random(5).randbytes(3_749_992)
-    url = 'data:image/png;base64,' + base64.b64encode(data).decode()
-    return {'model': MODEL, 'max_tokens': 64, 'messages': [{'role': 'user', 'content': [
-        {'type': 'text', 'text': 'What is this?'},
-        {'type': 'image_url', 'image_url': {'url': url}}]}]}
+# The signature of a PNG and its header: 2000 by 2000, 8 bits, RGB.
+PNG = b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x07\xd0\0\0\x07\xd0\x08\x02\0\0\0'
+
+
+def pictures(*sizes):
+    """One image of each size, in bytes of its base64: a PNG's header with noise behind it."""
+    parts = [{'type': 'text', 'text': 'What is this?'}]
+    for size in sizes:
+        data = PNG + random.Random(5).randbytes(max(0, size // 4 * 3 - len(PNG)))
+        url = 'data:image/png;base64,' + base64.b64encode(data).decode()
+        parts.append({'type': 'image_url', 'image_url': {'url': url}})
+    return chat(parts)
+
+
+def pictured(size):
+    """A body of about that many bytes, most of them images of no more than 5 MB."""
+    return pictures(*([IMAGE_BYTES] * (size // IMAGE_BYTES) or [max(100, size - 300)]))
 
 
 class Bodies:

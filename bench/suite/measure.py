@@ -155,10 +155,10 @@ class Held:
                              cores()[1], stdout=subprocess.PIPE, text=True)
 
     def __enter__(self):
-        if self.process.stdout.readline().strip() != 'open':
-            self.process.kill()
+        said = self.process.stdout.readline().strip()
+        if said != 'open':
             self.process.wait()
-            raise BenchError('not every stream could be opened')
+            raise BenchError(f'not every stream could be opened: {said}')
         return self
 
     def __exit__(self, *why):

@@ -139,7 +139,7 @@ STREAM_METRICS = [
 def idle(bench, contender, point):
     """Opens streams that then say nothing, and looks at what each holds."""
     n = bench.scale.streams(10000)
-    body = bench.bodies.path(contender, bodies.streamed, 2, '50s')
+    body = bench.bodies.path(contender, bodies.streamed, 2, '100s')
     pids = contender.pids()
     before, kernel_before, cpu_before = measure.memory_kb(pids), measure.kernel_kb(), measure.cpu_us(pids)
     with measure.Held(contender, body, n, tokens=2, rate=OPEN_RATE, timeout=60):
@@ -186,7 +186,7 @@ WORKLOADS = {one.name: one for one in [
     Workload('agent', 'Agent bodies', '200 KB of history, 40 tools; 8 connections.',
              closed(bodies.agent, 8, peak=True), LARGE_METRICS),
     Workload('image', 'A large image', '5 MB of base64, one connection.',
-             closed(bodies.image, 1, peak=True), LARGE_METRICS, is_fresh=True),
+             closed(bodies.pictures, 1, bodies.IMAGE_BYTES, peak=True), LARGE_METRICS, is_fresh=True),
     Workload('idle', '10,000 open streams', 'One token each, then silence.', idle, IDLE_METRICS,
              is_fresh=True),
     Workload('small-tls', 'Small chat, TLS upstream', 'nginx speaks HTTP/1.1 to it, claude-proxy '
@@ -196,7 +196,7 @@ WORKLOADS = {one.name: one for one in [
     Workload('agent-tls', 'Agent bodies, TLS upstream', 'As above.',
              closed(bodies.agent, 8, peak=True), LARGE_METRICS, **TLS),
     Workload('image-tls', 'A large image, TLS upstream', 'As above.',
-             closed(bodies.image, 1, peak=True), LARGE_METRICS, is_fresh=True, **TLS),
+             closed(bodies.pictures, 1, bodies.IMAGE_BYTES, peak=True), LARGE_METRICS, is_fresh=True, **TLS),
     Workload('idle-tls', '10,000 open streams, TLS upstream', 'As above.', idle, IDLE_METRICS,
              is_fresh=True, **TLS),
     Workload('fixed', '8,000 requests', 'Ten connections; the shape of a published benchmark.',
@@ -210,8 +210,8 @@ WORKLOADS = {one.name: one for one in [
     Workload('growth-streams', 'CPU an event, by open streams', '5,000 events/s in all.',
              growing_streams, STREAM_METRICS[:1] + STREAM_METRICS[-1:],
              points=(10, 100, 1000, 10000), axis='streams', without=('direct',)),
-    Workload('growth-bytes', 'CPU a request, by the size of its body', 'One connection.',
-             closed(bodies.sized, 1), REQUEST_METRICS[:1] + REQUEST_METRICS[-1:],
+    Workload('growth-bytes', 'CPU a request, by the size of its body', 'Images in base64, '
+             'one connection.', closed(bodies.pictured, 1), REQUEST_METRICS[:1] + REQUEST_METRICS[-1:],
              points=(1000, 10000, 100000, 1000000, 10000000), axis='bytes', without=('direct',)),
     Workload('long', 'Long streams', '20 streams of 10,000 tokens, one a millisecond: the first '
              'tenth and the last.', streams(20, 10000, 1, 1000),

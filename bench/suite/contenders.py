@@ -221,7 +221,7 @@ class Nginx(Contender):
             file.write(f'''
 daemon off; master_process {master}; worker_processes {self.workers};
 pid {self.folder}/nginx.pid; error_log stderr;
-events {{ worker_connections {measure.streams_max() * 2 + 50}; }}
+events {{ worker_connections {measure.FILES_WANTED}; }}
 http {{
   access_log off; keepalive_requests 1000000000; client_max_body_size 64m;
   upstream simulator {{

@@ -1,8 +1,13 @@
 /*
- * Formats log lines and writes each with one write(2), so that threads never mix their lines.
+ * Formats log lines and writes them whole, so that threads never mix theirs; what a thread logs in
+ * one turn of its loop goes out together.
+ * Nobody waits for a reader: what standard error has no room for is lost, and the next line says
+ * so.
  */
 #include "base/log.h"
 
+#include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
@@ -22,6 +27,15 @@
 
 static _Atomic int lowest_level = LOG_INFO;
 static bool is_json;
+/* One at a time, or the room that two threads see is gone for the second. */
+static pthread_mutex_t output_lock = PTHREAD_MUTEX_INITIALIZER;
+static int64_t n_lost; /* under the lock: lines since the last one that went out */
+/* This thread's lines that did not go out yet. */
+static _Thread_local struct {
+    struct buf lines;
+    int64_t n;
+    bool is_held;
+} batch;
 
 static const char *const level_names[] = {"trace", "debug", "info", "warning", "error"};
 
@@ -116,10 +130,9 @@ static bool needs_quotes(struct str s)
 static void append_field(struct buf *b, const struct log_field *f)
 {
     struct str text = utf8_cut(f->text, LOG_TEXT_MAX);
-    if (is_json)
-        buf_printf(b, ",\"%s\":", f->key);
-    else
-        buf_printf(b, " %s=", f->key);
+    buf_append_z(b, is_json ? ",\"" : " ");
+    buf_append_z(b, f->key);
+    buf_append_z(b, is_json ? "\":" : "=");
     if (f->kind == LOG_FIELD_INT)
         buf_append_i64(b, f->number);
     else if (is_json || needs_quotes(text))
@@ -146,7 +159,8 @@ static void append_fields(struct buf *b, const struct log_field *fields, size_t 
     b->max = LOG_LINE_MAX;
 }
 
-void log_write(enum log_level level, const char *message, const struct log_field *fields, size_t n)
+static void format_line(struct buf *line, enum log_level level, const char *message,
+                        const struct log_field *fields, size_t n)
 {
     struct buf b;
     buf_init(&b, LOG_LINE_MAX);
@@ -164,8 +178,74 @@ void log_write(enum log_level level, const char *message, const struct log_field
     }
     append_fields(&b, fields, n);
     buf_append_z(&b, is_json ? "}\n" : "\n");
-    if (!b.failed && write(STDERR_FILENO, b.data, b.len) < 0) {
+    *line = b;
+}
+
+/* Whether a line can be written without waiting: a pipe says so when it has room for PIPE_BUF. */
+static bool has_room(void)
+{
+    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
+}
+
+/* `n` lines at once, no more bytes than a pipe with room takes whole. */
+static void put(const struct buf *lines, int64_t n)
+{
+    if (lines->failed || !has_room())
+        n_lost += n;
+    else if (write(STDERR_FILENO, lines->data, lines->len) < 0) {
         /* Nowhere left to say it. */
     }
-    buf_done(&b);
+}
+
+static void put_lost(void)
+{
+    struct buf line;
+    const struct log_field field = LOG_I("lines", n_lost);
+    format_line(&line, LOG_WARNING, "the log was not read: lines are missing", &field, 1);
+    n_lost = 0;
+    put(&line, 1);
+    buf_done(&line);
+}
+
+void log_flush(void)
+{
+    if (batch.n == 0)
+        return;
+    pthread_mutex_lock(&output_lock);
+    if (n_lost > 0 && has_room())
+        put_lost();
+    put(&batch.lines, batch.n);
+    pthread_mutex_unlock(&output_lock);
+    buf_reset(&batch.lines);
+    batch.n = 0;
+}
+
+void log_hold(void)
+{
+    batch.is_held = true;
+}
+
+void log_release(void)
+{
+    log_flush();
+    buf_done(&batch.lines);
+    batch.is_held = false;
+}
+
+void log_write(enum log_level level, const char *message, const struct log_field *fields, size_t n)
+{
+    struct buf line;
+    format_line(&line, level, message, fields, n);
+    if (batch.lines.len + line.len > LOG_LINE_MAX)
+        log_flush();
+    batch.lines.max = LOG_LINE_MAX;
+    batch.n++;
+    if (line.failed || !buf_append_str(&batch.lines, buf_str(&line)))
+        batch.lines.failed = true;
+    buf_done(&line);
+    if (!batch.is_held)
+        log_release();
+    else if (level >= LOG_WARNING)
+        log_flush();
 }

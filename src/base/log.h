@@ -29,8 +29,16 @@ void log_setup(enum log_level lowest, enum log_format format);
 /* At any time, from any thread. */
 void log_set_level(enum log_level lowest);
 bool log_is_on(enum log_level level);
-/* Writes one line with one write(2). Control characters in texts are escaped. */
+/* Writes a line, never a part of one. Control characters in texts are escaped. */
 void log_write(enum log_level level, const char *message, const struct log_field *fields, size_t n);
+
+/*
+ * Between the two, what this thread logs below LOG_WARNING may wait until it calls log_flush. The
+ * event loop does so in each turn: many answers, one write.
+ */
+void log_hold(void);
+void log_release(void);
+void log_flush(void);
 
 #define log_line(level, message, ...)                                                              \
     do {                                                                                           \

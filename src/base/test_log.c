@@ -7,9 +7,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -183,6 +185,75 @@ static void long_lines(void **state)
     assert_non_null(strstr(line, ",\"cut\":true}\n"));
 }
 
+/* cell S16: a pipe that nobody reads. */
+static void test_full_pipe_stops_nobody(void **state)
+{
+    (void)state;
+    static char bytes[1 << 20];
+    char filling[4096] = {0};
+    struct catcher c = catch_stderr();
+    log_setup(LOG_INFO, LOG_JSON);
+    const int flags = fcntl(STDERR_FILENO, F_GETFL);
+    fcntl(STDERR_FILENO, F_SETFL, flags | O_NONBLOCK);
+    while (write(STDERR_FILENO, filling, sizeof(filling)) > 0)
+        ;
+    fcntl(STDERR_FILENO, F_SETFL, flags);
+    alarm(10); /* ends the test, where it blocks */
+    for (int i = 0; i < 3; i++)
+        log_line(LOG_INFO, "unread", LOG_I("i", i));
+    alarm(0);
+    assert_in_range(read(c.pipe_read, bytes, sizeof(bytes)), sizeof(filling), sizeof(bytes));
+    log_line(LOG_INFO, "read");
+    log_line(LOG_INFO, "again");
+    char lines[LINE_SIZE];
+    release_stderr(&c, lines);
+    const char *missing = strstr(lines, "\"lines\":3}\n");
+    assert_non_null(missing);
+    assert_null(strstr(lines, "unread"));
+    assert_non_null(strstr(missing, "\"read\"}\n"));
+    assert_non_null(strstr(missing, "\"again\"}\n"));
+}
+
+static size_t waiting_bytes(const struct catcher *c)
+{
+    int n = 0;
+    assert_int_equal(ioctl(c->pipe_read, FIONREAD, &n), 0);
+    return (size_t)n;
+}
+
+/* What is held goes out in order: when it is flushed, is much, or something is wrong. */
+static void held_lines(void **state)
+{
+    (void)state;
+    char lines[LINE_SIZE];
+    struct catcher c = catch_stderr();
+    log_setup(LOG_INFO, LOG_TEXT);
+    log_hold();
+    log_line(LOG_INFO, "first");
+    log_line(LOG_INFO, "second");
+    assert_int_equal(waiting_bytes(&c), 0);
+    log_flush();
+    const size_t two = waiting_bytes(&c);
+    assert_int_not_equal(two, 0);
+    log_line(LOG_INFO, "third");
+    assert_int_equal(waiting_bytes(&c), two);
+    log_line(LOG_WARNING, "fourth");
+    const size_t four = waiting_bytes(&c);
+    assert_true(four > two);
+    for (int i = 0; i < 4096 / 20; i++)
+        log_line(LOG_INFO, "many");
+    assert_true(waiting_bytes(&c) > four);
+    log_line(LOG_INFO, "last");
+    log_release();
+    log_line(LOG_INFO, "behind");
+    release_stderr(&c, lines);
+    const char *const wanted[] = {"first", "second", "third", "fourth", "many", "last", "behind"};
+    const char *at = lines;
+    for (size_t i = 0; i < PX_ARRAY_LEN(wanted); i++)
+        assert_non_null(at = strstr(at, wanted[i]));
+    assert_null(strstr(lines, "missing"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +264,8 @@ int main(void)
         cmocka_unit_test(levels),
         cmocka_unit_test(auto_is_json_off_a_terminal),
         cmocka_unit_test(long_lines),
+        cmocka_unit_test(test_full_pipe_stops_nobody),
+        cmocka_unit_test(held_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,13 +30,26 @@ struct h2_client {
     int status;       /* of that head */
     size_t n_active;  /* streams that nghttp2 has not closed */
     bool is_settled, is_draining, is_invalid;
-    bool is_busy; /* inside nghttp2: no sending, it must not be entered twice */
+    bool is_broken; /* without memory for a frame that the server waits for */
+    bool is_busy;   /* inside nghttp2: no sending, it must not be entered twice */
     char reason[96];
 };
 
 static struct h2_stream *stream_of(struct h2_client *c, int32_t id)
 {
     return nghttp2_session_get_stream_user_data(c->session, id);
+}
+
+/* A frame that has to go out: nghttp2's word on whether it will. */
+static void must_send(struct h2_client *c, int rc)
+{
+    if (rc == NGHTTP2_ERR_NOMEM)
+        c->is_broken = true;
+}
+
+static void cancel(struct h2_client *c, int32_t id)
+{
+    must_send(c, nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL));
 }
 
 /* nghttp2 goes on with the stream for a while; it is not ours any more. */
@@ -129,7 +142,7 @@ static void finish_head(struct h2_client *c, struct h2_stream *s)
 static void finish_stream(struct h2_client *c, int32_t id, struct h2_stream *s)
 {
     if (s->is_cut) /* the answer came before the request's end, which will never come */
-        nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
+        cancel(c, id);
     let_go(c, s);
     c->cb->on_end(c->arg, s);
 }
@@ -189,7 +202,7 @@ static int on_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const u
 {
     (void)flags;
     struct h2_client *c = arg;
-    nghttp2_session_consume_connection(session, n);
+    must_send(c, nghttp2_session_consume_connection(session, n));
     struct h2_stream *s = stream_of(c, id);
     if (s && n > 0)
         c->cb->on_data(c->arg, s, (const char *)p, n);
@@ -287,14 +300,14 @@ void h2_client_forget(struct h2_client *c, struct h2_stream *s)
 {
     if (s->id == 0)
         return;
-    nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_CANCEL);
+    cancel(c, s->id);
     let_go(c, s);
 }
 
 void h2_client_taken(struct h2_client *c, struct h2_stream *s, size_t n)
 {
     if (s->id != 0)
-        nghttp2_session_consume_stream(c->session, s->id, n);
+        must_send(c, nghttp2_session_consume_stream(c->session, s->id, n));
 }
 
 void h2_client_ping(struct h2_client *c)
@@ -400,13 +413,15 @@ bool h2_client_pull(struct h2_client *c, struct buf *out, size_t enough)
         ssize_t n = nghttp2_session_mem_send(c->session, &p);
         c->is_busy = false;
         if (n == 0)
-            return true;
-        if (n < 0 || !buf_append(out, p, (size_t)n)) {
-            snprintf(c->reason, sizeof(c->reason), "out of memory");
-            return false;
-        }
+            break;
+        if (n < 0 || !buf_append(out, p, (size_t)n))
+            c->is_broken = true;
+        if (c->is_broken)
+            break;
     }
-    return true;
+    if (c->is_broken)
+        snprintf(c->reason, sizeof(c->reason), "out of memory");
+    return !c->is_broken;
 }
 
 size_t h2_client_room(const struct h2_client *c)

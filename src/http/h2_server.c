@@ -47,6 +47,7 @@ struct h2_server {
     struct list drained;
     size_t n_streams;
     uint64_t noise;
+    bool is_broken; /* without memory for a frame that somebody waits for */
 };
 
 static void free_reader(struct h2_inbound *st)
@@ -244,8 +245,14 @@ static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *to, size
 static bool open_session(struct h2_server *s)
 {
     nghttp2_session_callbacks *cb;
+    nghttp2_option *option;
     if (nghttp2_session_callbacks_new(&cb) != 0)
         return false;
+    if (nghttp2_option_new(&option) != 0) {
+        nghttp2_session_callbacks_del(cb);
+        return false;
+    }
+    nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
     nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_begin_frame);
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
@@ -253,15 +260,17 @@ static bool open_session(struct h2_server *s)
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data_chunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
-    int rc = nghttp2_session_server_new(&s->session, cb, s);
+    int rc = nghttp2_session_server_new2(&s->session, cb, s, option);
     nghttp2_session_callbacks_del(cb);
+    nghttp2_option_del(option);
     if (rc != 0)
         return false;
+    /* No SETTINGS_NO_RFC7540_PRIORITIES: with it nghttp2 1.52 frees an answer's frame that it has
+     * no memory to queue, and keeps it too. */
     const nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, s->options.max_streams},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, s->options.stream_window_bytes},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_SERVER_HEAD_BYTES_MAX},
-        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
     };
     uint64_t window = (uint64_t)s->options.stream_window_bytes * CONNECTION_WINDOW_FACTOR;
     if (window > NGHTTP2_MAX_WINDOW_SIZE)
@@ -358,7 +367,7 @@ bool h2_server_output(struct h2_server *s, struct buf *out, size_t limit)
                 return false;
         }
     } while (tell_drained(s) && out->len < limit);
-    return true;
+    return !s->is_broken;
 }
 
 bool h2_server_is_over(const struct h2_server *s)
@@ -429,7 +438,8 @@ static void resume(struct h2_inbound *st)
     if (!st->is_deferred)
         return;
     st->is_deferred = false;
-    nghttp2_session_resume_data(st->server->session, st->id);
+    if (nghttp2_session_resume_data(st->server->session, st->id) == NGHTTP2_ERR_NOMEM)
+        st->server->is_broken = true;
 }
 
 bool h2_inbound_write(struct h2_inbound *st, const void *p, size_t n)
@@ -464,5 +474,6 @@ void h2_inbound_reset(struct h2_inbound *st, uint32_t error_code)
     if (st->is_dropped)
         return;
     st->is_dropped = true;
-    nghttp2_submit_rst_stream(st->server->session, NGHTTP2_FLAG_NONE, st->id, error_code);
+    if (nghttp2_submit_rst_stream(st->server->session, NGHTTP2_FLAG_NONE, st->id, error_code) != 0)
+        st->server->is_broken = true;
 }

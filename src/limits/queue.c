@@ -51,19 +51,18 @@ static struct queue_place *whom_to_displace(const struct queue *q, uint64_t key)
 
 bool queue_has_room(const struct queue *q, uint64_t key, size_t max)
 {
-    return q->n < max || (max > 0 && whom_to_displace(q, key));
+    return q->n < max || whom_to_displace(q, key);
 }
 
 bool queue_join(struct queue *q, struct queue_place *p, uint64_t key, int64_t until_us, size_t max,
                 struct queue_place **ret_displaced)
 {
-    *ret_displaced = NULL;
-    if (!queue_has_room(q, key, max))
+    struct queue_place *displaced = q->n < max ? NULL : whom_to_displace(q, key);
+    *ret_displaced = displaced;
+    if (displaced)
+        queue_leave(q, displaced);
+    else if (q->n >= max)
         return false;
-    if (q->n >= max) {
-        *ret_displaced = whom_to_displace(q, key);
-        queue_leave(q, *ret_displaced);
-    }
     struct queue_place *first = first_of(q, key);
     *p = (struct queue_place){.key = key, .until_us = until_us, .is_waiting = true};
     list_init(&p->ring);

@@ -12,10 +12,14 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "net/loop_internal.h"
 
 /* A timer that fires this much early runs all the same: libevent's clock is read once a turn. */
 #define TIMER_SLACK_US 1000
+/* One that fires this late fires in a process that stood still (SIGSTOP, a machine without time for
+ * it): what came meanwhile is read first. */
+#define TIMER_LATE_US 200000
 
 struct job_queue {
     struct loop_job *first, **end;
@@ -139,12 +143,15 @@ void loop_destroy(struct loop *l)
 void loop_run(struct loop *l)
 {
     l->is_stopped = false;
+    log_hold();
     while (!l->is_stopped) {
         l->now_us = 0;
         /* EVLOOP_NONBLOCK alone would go on for as long as any socket is ready. */
         event_base_loop(l->base, EVLOOP_ONCE | (l->deferred.first ? EVLOOP_NONBLOCK : 0));
         run_jobs(queue_take_all(&l->deferred));
+        log_flush();
     }
+    log_release();
 }
 
 void loop_stop(struct loop *l)
@@ -212,6 +219,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         timer_arm(t, left_us);
         return;
     }
+    if (left_us < -TIMER_LATE_US && !t->was_late) {
+        t->was_late = true;
+        timer_arm(t, 0);
+        return;
+    }
     t->due_us = 0;
     t->run(t->arg);
 }
@@ -226,6 +238,7 @@ void timer_start(struct timer *t, int64_t delay_ms)
 {
     int64_t delay_us = delay_ms > 0 ? delay_ms * 1000 : 0;
     t->due_us = loop_now_us(t->loop) + delay_us;
+    t->was_late = false;
     if (t->armed_us == 0 || t->armed_us > t->due_us)
         timer_arm(t, delay_us);
 }

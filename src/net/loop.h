@@ -52,6 +52,7 @@ struct timer {
     void *arg;
     int64_t due_us;   /* when to run; 0 = stopped */
     int64_t armed_us; /* when libevent will wake us; 0 = not armed */
+    bool was_late;    /* and is due at the end of the next turn */
 };
 void timer_init(struct timer *t, struct loop *l, void (*run)(void *arg), void *arg);
 void timer_start(struct timer *t, int64_t delay_ms);

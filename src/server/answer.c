@@ -126,8 +126,8 @@ void answer_json(struct request *r, int status, struct str body)
 void answer_error(struct request *r, const struct api_error *error)
 {
     struct buf *body = worker_out_buf(r->worker);
-    api_error_write(error, body);
-    answer_json(r, error->status, buf_str(body));
+    if (api_error_write(error, body)) /* else the connection breaks: half an error is none */
+        answer_json(r, error->status, buf_str(body));
 }
 
 enum go answer_options(struct request *r)
@@ -144,7 +144,7 @@ enum go answer_options(struct request *r)
 
 /* Streams --------------------------------------------------------------------------------- */
 
-void answer_begin_stream(struct request *r, struct str first)
+bool answer_begin_stream(struct request *r, struct str first)
 {
     struct response_head h = {
         .status = 200,
@@ -157,11 +157,15 @@ void answer_begin_stream(struct request *r, struct str first)
     buf_append_z(b, "cache-control: no-cache\r\nx-accel-buffering: no\r\n");
     cors_write(r->settings->cors_origins, r->head.origin, b);
     response_end(b);
-    if (first.n <= JOINED_BODY_BYTES_MAX && buf_append_str(b, first))
+    const bool is_whole = !b->failed;
+    if (is_whole && first.n <= JOINED_BODY_BYTES_MAX && buf_append_str(b, first))
         first.n = 0;
-    connection_write(r->connection, buf_str(b));
-    connection_write(r->connection, first);
+    if (is_whole) {
+        connection_write(r->connection, buf_str(b));
+        connection_write(r->connection, first);
+    }
     buf_done(&r->upstream_headers);
+    return is_whole;
 }
 
 /* STEP_ANSWER ----------------------------------------------------------------------------- */
@@ -181,6 +185,8 @@ static enum go answer_health(struct request *r)
     const bool is_draining = atomic_load(&shared->is_draining);
     struct buf *body = worker_out_buf(r->worker);
     health_write(&shared->health, loop_now_us(r->worker->loop), is_draining, body);
+    if (body->failed)
+        return request_end(r, END_OUT_OF_MEMORY, NULL);
     answer_json(r, is_draining ? 503 : 200, buf_str(body));
     return request_end(r, END_DONE, NULL);
 }

@@ -14,7 +14,8 @@ enum go answer_options(struct request *r);
 void answer_error(struct request *r, const struct api_error *error);
 /* A whole answer. */
 void answer_json(struct request *r, int status, struct str body);
-/* The head of an event stream together with its first bytes, not framed yet. */
-void answer_begin_stream(struct request *r, struct str first);
+/* The head of an event stream together with its first bytes. False without memory: nothing was
+ * written. */
+bool answer_begin_stream(struct request *r, struct str first);
 
 #endif

@@ -201,7 +201,7 @@ static void stream_over(struct connection *c, enum connection_rest rest)
 {
     struct h2_stream *s = stream_of(c);
     s->request = NULL;
-    if (rest != CONNECTION_BREAKS && s->has_head) {
+    if (rest != CONNECTION_BREAKS && s->has_head && !s->is_failed) {
         h2_inbound_end(s->inbound);
         flush_later(s->client);
     } else {

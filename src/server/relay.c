@@ -34,15 +34,18 @@
 static void send_bytes(struct request *r, struct buf *out, bool is_last)
 {
     struct str piece;
-    if (r->status == 0)
+    const bool has_head = r->status != 0;
+    if (!has_head)
         r->is_chunked = !r->head.is_http_1_0;
     if (r->is_chunked)
         piece = response_frame_chunk(out, is_last);
     else
         piece = response_content(out);
-    if (r->status == 0)
-        answer_begin_stream(r, piece);
-    else
+    if (out->failed || (!has_head && !answer_begin_stream(r, piece))) {
+        request_end(r, END_OUT_OF_MEMORY, NULL); /* what is missing must be seen to be missing */
+        return;
+    }
+    if (has_head)
         connection_write(r->connection, piece);
     if (is_last)
         r->is_answer_complete = true;

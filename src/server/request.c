@@ -114,6 +114,7 @@ static void free_request(void *arg)
     struct request *r = arg;
     struct worker *w = r->worker;
     count_add(&w->metrics.in_flight, (uint64_t)-1);
+    waiting_release(r); /* by now its last words to the upstream are out: a stream's reset */
     arena_done(&r->arena);
     request_free_body(r);
     buf_done(&r->upstream_headers);
@@ -162,7 +163,7 @@ static bool keep_head(struct request *r, const struct h1_head *head)
         .is_chunked = head->is_chunked,
         .expects_continue = head->expects_continue,
     };
-    return r->head.method.p && r->head.target.p;
+    return !r->arena.failed; /* a header that is left out may change who pays */
 }
 
 struct request *request_begin(struct connection *c, struct worker *w, const struct h1_head *head)
@@ -390,7 +391,6 @@ static enum go step_record(struct request *r)
     record_log(&record);
     count_request(r, &record, &usage);
     relay_free(r);
-    waiting_release(r);
     loop_defer(r->worker->loop, &r->free_job);
     return GO_ON;
 }

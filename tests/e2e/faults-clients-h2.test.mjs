@@ -12,6 +12,8 @@ import { Recorder } from './lib/recorder.mjs';
 import { isSanitized, noise, sleep, startProxy, startSim, until, workers } from './lib/process.mjs';
 
 const CANCEL_MS_MAX = 50;
+// Sanitizers slow both sides down; a good client must not be late.
+const LIMIT_S = isSanitized ? '3' : '1';
 const MB = 1 << 20;
 
 let authority, sim, recorder, proxy, most;
@@ -23,8 +25,8 @@ before(async () => {
   sim = await startSim();
   recorder = await Recorder.start(sim.url);
   proxy = await startProxy(recorder, {
-    TLS_CERT: certificate.cert, TLS_KEY: certificate.key, METRICS_KEY, WORKERS: workers,
-    HEAD_TIMEOUT: '1', BODY_TIMEOUT: '1', IDLE_TIMEOUT: '2', STALL_TIMEOUT: '2', MAX_BODY_BYTES: '8000000',
+    TLS_CERT: certificate.cert, TLS_KEY: certificate.key, METRICS_KEY, WORKERS: workers, MAX_CONCURRENT_REQUESTS: '5000',
+    HEAD_TIMEOUT: LIMIT_S, BODY_TIMEOUT: LIMIT_S, IDLE_TIMEOUT: '2', STALL_TIMEOUT: '2', MAX_BODY_BYTES: '8000000',
   });
   for (let i = 0; i < 8; i++) assert.equal((await send(proxy.port, chat(ask('[[sim: text=x]]')), options())).status, 200);
   most = descriptors(proxy) + 4; // idle connections to the upstream
@@ -126,7 +128,7 @@ describe('rules of HTTP/2', () => {
       headers(3, GET), headers(5, GET), rst(5), windowUpdate(5, 1), data(5, 'late', 0), // of streams that are over
       frame(0x42, 0, 0, Buffer.alloc(100)), frame(0x42, 0xff, 7, Buffer.alloc(100)), // of a type that nobody knows
       frame(TYPE.SETTINGS, 0, 0, Buffer.from([0x7f, 0x7f, 0, 0, 0, 1])), frame(TYPE.SETTINGS, FLAG.ACK, 0), frame(TYPE.PING, FLAG.ACK, 0, Buffer.alloc(8)),
-      frame(TYPE.PRIORITY, 0, 9, Buffer.concat([u32(9), Buffer.from([1])])),
+      frame(TYPE.PRIORITY, 0, 9, Buffer.concat([u32(0), Buffer.from([1])])),
     ];
     for (const [i, bytes] of nothing.entries()) {
       client.write(bytes);
@@ -218,12 +220,12 @@ describe('rules of HTTP/2', () => {
   cell('cell C48: more streams than there may be', () => withClient(async (client) => {
     const ids = Array.from({ length: 150 }, (_, i) => 1 + 2 * i);
     client.write(Buffer.concat(ids.map((id) => chatFrames(id, ask('[[sim: text="in time" first=300ms]]')))));
+    isCrowded = true; // connections to the upstream are many from now on
     const answers = await Promise.all(ids.map((id) => client.answer(id)));
     const refused = answers.filter(({ code }) => code === CODE.REFUSED_STREAM).length;
     const answered = answers.filter(({ text }) => text.includes('in time')).length;
-    assert.deepEqual([answered, refused], [100, 50]);
+    assert.deepEqual([answered, refused], [100, 50], JSON.stringify(answers.filter(({ code, text }) => !code && !text.includes('in time'))));
     await client.isWell(1001);
-    isCrowded = true; // connections to the upstream are many now
     return ids.length;
   }));
 });
@@ -362,7 +364,7 @@ describe('slow and silent', () => {
       const found = recorder.messages.filter((call) => call.raw.includes(tag));
       return found.length === 3 && found;
     });
-    await until('the upstream is cancelled', () => calls.every((call) => call.abortedAtMs), 12_000);
+    await until('the upstream is cancelled', () => calls.every((call) => call.abortedAtMs), 30_000);
   }));
 
   cell('cell C61: a body that stops, one that drips without end', () => withClient(async (client) => {
@@ -499,7 +501,7 @@ describe('leaving', () => {
     const clients = await Promise.all(Array.from({ length: n }, () => Client.open(proxy.port, authority.certPem)));
     const ids = Array.from({ length: each }, (_, i) => 1 + 2 * i);
     for (const client of clients) client.write(Buffer.concat(ids.map((id) => chatFrames(id, ask(`${tag} [[sim: words=1000 gap=1s]]`, { stream: true })))));
-    await until('all of them began', () => clients.every((client) => ids.every((id) => client.text(id).includes('"content":"'))), 20_000);
+    await until('all of them began', () => clients.every((client) => ids.every((id) => client.text(id).includes('"content":"'))), 40_000);
     assert.equal((await scrape(proxy.port, options())).sum('claude_proxy_streams_open'), n * each);
     const at = Date.now();
     clients.forEach((client, i) => ways[1 + (i % 4)][1](client));

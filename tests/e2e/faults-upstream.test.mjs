@@ -1,4 +1,5 @@
 // What an upstream may do wrong over HTTP/1.1: the cells U of docs/faults.md.
+import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
@@ -6,7 +7,7 @@ import { issue, makeAuthority } from './lib/certificates.mjs';
 import { Bench, answered, broken, checkAnswer, invalid, refused } from './lib/faults.mjs';
 import { GOOD, LAST_CHUNK, STREAM, chunk, events, head, sized, startFaulty, whole } from './lib/faulty.mjs';
 import { ask, chat, send } from './lib/http.mjs';
-import { sleep, startProxy } from './lib/process.mjs';
+import { isSanitized, sleep, startProxy } from './lib/process.mjs';
 
 let upstreams, bench;
 let cells = 0;
@@ -54,7 +55,7 @@ const goesOn = (name, text, want) => ({ name, want, play: async (io, n, seen) =>
   await seen();
   await io.write(chunk(text) + LAST_CHUNK);
 } });
-const isPlain = (place) => place.name.startsWith('plain');
+const plays = (name, want, play) => ({ name, want, play });
 
 describe('no connection', () => {
   it('cell U1: it is refused', async () => {
@@ -223,7 +224,7 @@ describe('the connection', () => {
   cell('cell U35: an answer before the request is whole', [
     ['413', '413 Content Too Large', 'request_too_large', 413, 'request_too_large'], ['429', '429 Too Many Requests', 'rate_limit_error', 429, 'rate_limit_exceeded'],
   ].flatMap(([name, status, type, code, word]) => ['stall', 'end', 'close', 'reset'].map((way) => ({
-    name: `${name}, ${way}`, at: 'head', text: 'x'.repeat(12_000_000), want: refused(code, word),
+    name: `${name}, ${way}`, at: 'head', text: 'x'.repeat(6_000_000), want: refused(code, word),
     play: async (io) => {
       io.socket.pause();
       await io.write(sized(JSON.stringify({ type: 'error', error: { type, message: 'no' } }), { status }));
@@ -241,6 +242,76 @@ describe('the connection', () => {
     } },
     says('behind the end of JSON', `${sized(JSON.stringify(whole))}HTTP/1.1 200 OK\r\n\r\n`, answered()),
   ], { isSerial: true });
+});
+
+/** Writes `make()` until nobody takes it, or `bytes` are out. */
+async function pour(io, make, bytes = Infinity) {
+  for (let sent = 0; sent < bytes && !io.socket.destroyed; ) {
+    const piece = make();
+    sent += piece.length;
+    await Promise.race([io.write(piece), io.closed]);
+  }
+}
+const MB = 1 << 20;
+
+describe('answers without end', { concurrency: 1 }, () => {
+  const filler = Buffer.alloc(64 * 1024, 'x');
+  const line = Buffer.from(chunk(filler.toString()));
+  /** One after the other, on a proxy of its own: what it grows by is bounded. */
+  const bounded = (name, cases, mostMb) => it(name, async () => {
+    const proxy = await startProxy(upstreams[0].url, { WORKERS: '1', REQUEST_TIMEOUT: '10' });
+    checkAnswer(await send(proxy.port, chat(ask('Hi'))), false, answered(), 'before');
+    const before = proxy.residentBytes();
+    let peak = before;
+    const timer = setInterval(() => (peak = Math.max(peak, proxy.residentBytes())), 10);
+    for (const { name: what, want, play } of cases)
+      for (const streamed of [false, true]) {
+        const script = upstreams[0].scripts.add((io) => play(io));
+        checkAnswer(await send(proxy.port, chat(ask(script.tag, { stream: streamed })), { ms: 30_000 }), streamed, want, `${what}, ${streamed}`);
+        bench.cases++;
+      }
+    clearInterval(timer);
+    checkAnswer(await send(proxy.port, chat(ask('Hi'))), false, answered(), 'afterwards');
+    if (!isSanitized) assert.ok(peak - before < mostMb * MB, `${(peak - before) / MB} MB more`);
+    await proxy.stop();
+    cells++;
+  });
+  const beginning = '{"type":"message","content":[{"type":"text","text":"';
+  bounded('cell U38: a body of JSON', [
+    plays('64 MB', invalid(), async (io) => (await io.write(head('200 OK', { 'content-type': 'application/json', 'content-length': 64 * MB }) + beginning), pour(io, () => filler, 64 * MB))),
+    plays('without end', invalid(), async (io) => (await io.write(head('200 OK', { 'content-type': 'application/json', 'transfer-encoding': 'chunked' }) + chunk(beginning)), pour(io, () => line))),
+  ], 80);
+  bounded('cell U39: an event', [
+    plays('a line without end', { ...invalid('one '), isOpen: true }, async (io) => (await io.write(STREAM + chunk(events.begun)), await io.write(chunk('data: {"type":"')), pour(io, () => line))),
+    plays('lines without a blank one', invalid('one '), async (io) => (await io.write(STREAM + chunk(events.begun)), pour(io, () => Buffer.from(chunk('data: x\n'.repeat(5000)))))),
+    plays('the first', invalid(), async (io) => (await io.write(STREAM), pour(io, () => line))),
+  ], 80);
+  bounded('cell U40: the body of an error', [
+    plays('64 MB', refused(500, 'null'), async (io) => (await io.write(head('500 Internal Server Error', { 'content-length': 64 * MB })), pour(io, () => filler, 64 * MB))),
+    plays('without end', refused(429, 'rate_limit_exceeded'), async (io) => (await io.write(head('429 Too Many Requests', { 'transfer-encoding': 'chunked' })), pour(io, () => line))),
+  ], 16);
+  it('cell U41: content, not streamed', async () => {
+    const script = upstreams[0].scripts.add(async (io) => {
+      await io.write(STREAM + chunk(events.begun));
+      const piece = Buffer.from(chunk(events.delta('x'.repeat(60_000)).repeat(4)));
+      await pour(io, () => piece);
+    });
+    checkAnswer(await send(bench.places[0].proxy.port, chat(ask(script.tag)), { ms: 30_000 }), false, invalid(), 'endless content');
+    bench.cases++;
+    cells++;
+  });
+});
+
+describe('a connection that is used again', () => {
+  const without = { only: (place) => place.retries === 0, isSerial: true };
+  const closedAt = (bytes, want, calls) => ['end', 'close', 'reset'].map((way) => ({ name: way, want, calls, isWarm: true, play: async (io, n) => {
+    if (n > 1) return io.good();
+    if (io.served === 0) return (io.upstream.wasFresh = true, io.good());
+    if (bytes) await io.write(bytes);
+    return io[way]();
+  } }));
+  cell('cell U37: closed at that moment: sent again at once, unseen, without a retry', closedAt('', answered(), 2), without);
+  cell('cell U37: the same behind a byte of the answer is not', closedAt('H', broken(), 1), without);
 });
 
 after(() => console.log(`count: faults of an HTTP/1.1 upstream: ${cells} cells, ${bench?.cases} cases as promised`));

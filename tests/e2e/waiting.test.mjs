@@ -261,7 +261,7 @@ describe('at once', () => {
     });
   });
 
-  it('a client that leaves is forgotten: no call for it, and its place goes on', async () => {
+  it('cell C74: a client that leaves is forgotten: no call for it, and its place goes on', async () => {
     await withGate({ MAX_CONCURRENT_REQUESTS: '1', RATE_LIMIT_WAIT: '20' }, async ({ gate, begin, waiting, logged, idle, metrics }) => {
       const first = await begin('first');
       const call = await gate.call(1);
@@ -282,7 +282,7 @@ describe('at once', () => {
     });
   });
 
-  it('a client that leaves in the moment of its turn gives it back', async () => {
+  it('cell C74: a client that leaves in the moment of its turn gives it back', async () => {
     await withGate({ MAX_CONCURRENT_REQUESTS: '1', RATE_LIMIT_WAIT: '20' }, async ({ gate, begin, waiting, idle }) => {
       const rounds = isSanitized ? 20 : 60;
       for (let i = 0; i < rounds; i++) {
@@ -300,7 +300,7 @@ describe('at once', () => {
     });
   });
 
-  it('200 requests, a third of them leave: never more at once than allowed, and all is free in the end', async () => {
+  it('cell C74: 200 requests, a third of them leave: never more at once than allowed, and all is free in the end', async () => {
     const most = 5;
     let seed = 7;
     const chance = (n) => (seed = (seed * 1103515245 + 12345) % 2 ** 31) % n;

@@ -54,7 +54,7 @@ function options() {
     process.exit(values.help ? 0 : 2);
   }
   const folder = path.join(root, 'build/soak');
-  return { seconds, rate, seed, folder, out: path.resolve(values.out ?? (seconds >= 3600 ? path.join(root, 'docs/soak') : folder)) };
+  return { seconds, rate, seed, folder, isOutGiven: Boolean(values.out), out: path.resolve(values.out ?? (seconds >= 3600 ? path.join(root, 'docs/soak') : folder)) };
 }
 
 class Soak {
@@ -200,6 +200,7 @@ async function run() {
   const exits = { proxy: await soak.proxy.stop(), sim: await soak.sim.stop() };
   counts.push(['lines of the access log', soak.account.sent - soak.account.models, await countLogLines(soak.proxy.log, '"path":"/v1/chat/completions"'), soak.account.chats.leftUnanswered]);
   writeFileSync(path.join(given.folder, 'problems.json'), JSON.stringify(soak.account.problems, null, 1));
+  if (soak.isStopped && !given.isOutGiven) soak.out = given.folder; // a part is not for the tree
   const verdict = judge({ soak, counts, exits });
   writeReport({ soak, counts, verdict, metrics });
   for (const line of verdict.lines) console.log(line);

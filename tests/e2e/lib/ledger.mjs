@@ -20,11 +20,14 @@ export async function scrape(port, options) {
 
 export const descriptors = (proxy) => readdirSync(`/proc/${proxy.pid}/fd`).length;
 
-/** What is open: {requests, streams, connections}, the scrape itself left out. */
+/** What is held for clients, the scrape itself left out. */
 export async function openNow(proxy, options) {
   const metrics = await scrape(proxy.port, options);
   return {
     requests: metrics.sum('claude_proxy_requests_in_flight') - 1,
+    waiting: metrics.sum('claude_proxy_requests_waiting'),
+    bodyBytes: metrics.sum('claude_proxy_body_bytes'),
+    counted: metrics.sum('claude_proxy_requests_at_once'), // where MAX_CONCURRENT_REQUESTS is set
     streams: metrics.sum('claude_proxy_streams_open'),
     connections: metrics.sum('claude_proxy_connections_open') - 1,
   };
@@ -35,7 +38,8 @@ export async function settled(proxy, { most, options, ms = 4000 }) {
   let now;
   await until(`nothing is kept of clients that are gone (descriptors at most ${most})`, async () => {
     now = { ...(await openNow(proxy, options)), descriptors: descriptors(proxy) };
-    return now.requests === 0 && now.streams === 0 && now.connections === 0 && now.descriptors <= most;
+    const { descriptors: used, ...held } = now;
+    return used <= most && Object.values(held).every((n) => n === 0);
   }, ms).catch((error) => {
     error.message += ` ${JSON.stringify(now)}`;
     throw error;

@@ -193,7 +193,11 @@ class Direct(Contender):
 
 
 class Nginx(Contender):
-    """proxy_pass, unbuffered both ways, connections kept; no log."""
+    """proxy_pass, unbuffered both ways, connections kept; no log.
+
+    It closes connections that wait for a request when it has few left of worker_connections, and
+    has memory for all of them from its start: so there is a quarter more than is needed.
+    """
     name = 'nginx'
     api = 'anthropic'
     path = '/v1/messages'
@@ -221,7 +225,7 @@ class Nginx(Contender):
             file.write(f'''
 daemon off; master_process {master}; worker_processes {self.workers};
 pid {self.folder}/nginx.pid; error_log stderr;
-events {{ worker_connections {measure.FILES_WANTED}; }}
+events {{ worker_connections {measure.streams_max() * 5 // 2}; }}
 http {{
   access_log off; keepalive_requests 1000000000; client_max_body_size 64m;
   upstream simulator {{

@@ -44,6 +44,9 @@ struct leg {
     bool was_repeated;
 };
 
+#define EACH_LEG(r, leg)                                                                           \
+    for (struct leg *leg = (r)->legs, *leg_end = leg + (r)->n_legs; leg != leg_end; leg++)
+
 /* STEP_TRANSLATE */
 enum go step_translate(struct request *r);
 /* STEP_SEND */

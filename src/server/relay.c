@@ -8,7 +8,6 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "base/utf8.h"
 #include "server/answer.h"
 #include "server/attempt.h"
 #include "server/connection.h"
@@ -25,8 +24,6 @@
 #define MESSAGE_BYTES_MAX  (16u << 20)
 #define ERROR_BYTES_MAX    65536
 
-#define EACH_LEG(r, leg)                                                                           \
-    for (struct leg *leg = (r)->legs, *leg_end = leg + (r)->n_legs; leg != leg_end; leg++)
 #define EACH_OPEN_LEG(r, leg) EACH_LEG(r, leg) if (leg->call)
 
 /* To the client --------------------------------------------------------------------------- */

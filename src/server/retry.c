@@ -108,11 +108,6 @@ bool retry_call(struct leg *leg, const struct setback *why)
     return true;
 }
 
-bool retry_is_due(const struct leg *leg)
-{
-    return timer_is_running(&leg->retry_timer);
-}
-
 void retry_forget(struct leg *leg)
 {
     timer_done(&leg->retry_timer);
@@ -142,6 +137,8 @@ void retry_tell(struct request *r, bool failed)
     struct shared *shared = r->worker->shared;
     const bool was_try = r->is_breaker_try;
     r->is_breaker_try = false;
+    if (failed && !r->settings->config.circuit_breaker)
+        return; /* a success is told: it closes one that was open before a reload */
     if (!breaker_tell(&shared->breaker, loop_now_us(r->worker->loop), failed, was_try))
         return;
     count_add(&r->worker->metrics.breaker_opened, failed);

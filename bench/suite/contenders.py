@@ -82,6 +82,7 @@ class Contender:
     name = None
     api = 'openai'  # what it is asked in
     path = '/v1/chat/completions'
+    skips = ()  # workloads in which it takes no part
     model_prefix = ''  # in front of the model's name, where it wants one
     ca = None  # for clients, where it is asked with TLS
 

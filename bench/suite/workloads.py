@@ -114,7 +114,9 @@ def streams(count, tokens, gap_ms, rate):
         body = bench.bodies.path(contender, bodies.streamed, each_tokens, f'{gap_ms}ms')
         report = measure.load(contender, body, n, n, tokens=each_tokens, rate=rate,
                               timeout=30 + each_tokens * gap_ms // 500)
-        return stream_figures(report, n)
+        figures = stream_figures(report, n)
+        figures['per_core'] = each(gap_ms * 1000, figures['cpu_us'])
+        return figures
     return run
 
 
@@ -133,7 +135,8 @@ STREAM_METRICS = [
     Metric('cpu_us', 'CPU µs an event', 2), Metric('cpu_all_us', 'with opening and closing', 2),
     Metric('events_s', 'events/s'), Metric('first_p50_us', 'first token p50 µs'),
     Metric('first_p99_us', 'p99'), Metric('lag_p50_us', 'lag p50 µs'), Metric('lag_p99_us', 'p99'),
-    Metric('lag_p999_us', 'p99.9'), Metric('bad', 'not whole')]
+    Metric('lag_p999_us', 'p99.9'), Metric('per_core', 'streams a core holds'),
+    Metric('bad', 'not whole')]
 
 
 def idle(bench, contender, point):

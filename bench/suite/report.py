@@ -208,8 +208,9 @@ def section(workload, run, results, folder):
         with open(os.path.join(folder, f'{workload.name}.svg'), 'w') as file:
             file.write(svg)
         parts.append(f'![{workload.title}]({workload.name}.svg)')
+    niceness = f', nice {run["nice"]}' if run.get('nice') else ''
     parts.append(f'<sub>{run["date"]}, commit {run["commit"]}, {run["rounds"]} rounds, load average '
-                 f'before: {run["load"]}.</sub>')
+                 f'before: {run["load"]}{niceness}.</sub>')
     return '\n\n'.join(parts)
 
 

@@ -131,7 +131,7 @@ class Contender:
                     time.monotonic() - began > START_SECONDS_MAX:
                 why = self.server.tail()
                 self.stop()
-                raise measure.BenchError(f'{self.name} does not answer: {why}')
+                raise measure.StartError(f'does not answer: {why}')
             time.sleep(0.001)
         return time.monotonic() - began
 

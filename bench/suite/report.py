@@ -1,4 +1,5 @@
-"""results.json -> README.md and plots."""
+"""results.json -> README.md and plots. What is to be said by hand, of targets that are missed, is in
+notes.md beside them."""
 import json
 import os
 
@@ -226,6 +227,10 @@ def write(folder):
     targets = targets_table(results)
     if targets:
         parts += ['## Targets', targets]
+    notes = os.path.join(folder, 'notes.md')
+    if os.path.exists(notes):
+        with open(notes) as file:
+            parts.append(file.read().strip())
     parts += [section(WORKLOADS[name], run, results, folder) for name, run in runs.items()]
     with open(os.path.join(folder, 'README.md'), 'w') as file:
         file.write('\n\n'.join(parts) + '\n')

@@ -184,7 +184,8 @@ WORKLOADS = {one.name: one for one in [
              'shares them with the load.', closed(bodies.small, 64), REQUEST_METRICS, workers=2),
     Workload('stream-500', '500 streams', '300 tokens each, one every 20 ms: 25,000 events/s.',
              streams(500, 300, 20, 500), STREAM_METRICS),
-    Workload('stream-2000', '2,000 streams', '300 tokens each, one every 20 ms: 100,000 events/s.',
+    Workload('stream-2000', '2,000 streams', '300 tokens each, one every 20 ms: 100,000 events/s, '
+             'about as many as one core can simulate and check: see direct.',
              streams(2000, 300, 20, 1000), STREAM_METRICS),
     Workload('agent', 'Agent bodies', '200 KB of history, 40 tools; 8 connections.',
              closed(bodies.agent, 8, peak=True), LARGE_METRICS),
@@ -196,6 +197,8 @@ WORKLOADS = {one.name: one for one in [
              'HTTP/2.', closed(bodies.small, 64), REQUEST_METRICS, **TLS),
     Workload('stream-500-tls', '500 streams, TLS upstream', 'As above.',
              streams(500, 300, 20, 500), STREAM_METRICS, **TLS),
+    Workload('stream-2000-tls', '2,000 streams, TLS upstream', 'As above.',
+             streams(2000, 300, 20, 1000), STREAM_METRICS, **TLS),
     Workload('agent-tls', 'Agent bodies, TLS upstream', 'As above.',
              closed(bodies.agent, 8, peak=True), LARGE_METRICS, **TLS),
     Workload('image-tls', 'A large image, TLS upstream', 'As above.',

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/scarce.h"
 
 #define LINE_SIZE 16384
 
@@ -254,6 +255,32 @@ static void held_lines(void **state)
     assert_null(strstr(lines, "missing"));
 }
 
+/* What lacks memory is what somebody will want to read. */
+static void lines_need_no_memory(void **state)
+{
+    (void)state;
+    char lines[LINE_SIZE], long_text[3 * 1024];
+    memset(long_text, 'x', sizeof(long_text));
+    const struct str text = {long_text, sizeof(long_text)};
+    struct catcher c = catch_stderr();
+    log_setup(LOG_INFO, LOG_JSON);
+    scarce_begin(0, true);
+    log_hold();
+    for (int i = 0; i < 3; i++)
+        log_line(LOG_INFO, "held", LOG_S("a", text), LOG_S("b", text), LOG_S("c", text),
+                 LOG_S("d", text), LOG_I("i", i));
+    log_release();
+    log_line(LOG_INFO, "\"alone\"", LOG_Z("value", "1\n"));
+    assert_false(scarce_end());
+    release_stderr(&c, lines);
+    size_t n = 0;
+    for (const char *at = lines; (at = strstr(at, "\"held\"")); at++)
+        n++;
+    assert_int_equal(n, 3);
+    assert_non_null(strstr(lines, ",\"cut\":true}\n{"));
+    assert_non_null(strstr(lines, "\"\\\"alone\\\"\",\"value\":\"1\\u000a\"}\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +293,7 @@ int main(void)
         cmocka_unit_test(long_lines),
         cmocka_unit_test(test_full_pipe_stops_nobody),
         cmocka_unit_test(held_lines),
+        cmocka_unit_test(lines_need_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

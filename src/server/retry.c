@@ -42,6 +42,18 @@ static bool may_try(const struct leg *leg)
            !leg->spare && leg->body.len == 0 && !atomic_load(&r->worker->shared->is_draining);
 }
 
+/* Few calls fail: most legs never have one. */
+static bool has_timer(struct leg *leg)
+{
+    struct request *r = leg->request;
+    if (leg->retry_timer)
+        return true;
+    leg->retry_timer = arena_alloc(&r->arena, sizeof(*leg->retry_timer));
+    if (leg->retry_timer)
+        timer_init(leg->retry_timer, r->worker->loop, attempt_retry, leg);
+    return leg->retry_timer != NULL;
+}
+
 static void wait(struct leg *leg, const char *how, const struct setback *why, int64_t delay_ms)
 {
     struct request *r = leg->request;
@@ -51,7 +63,7 @@ static void wait(struct leg *leg, const char *how, const struct setback *why, in
     buf_reset(&r->upstream_headers); /* those of the failure */
     r->has_upstream_id = false;
     r->retries++;
-    timer_start(&leg->retry_timer, delay_ms);
+    timer_start(leg->retry_timer, delay_ms);
 }
 
 /* With a key that has not been tried and is well: at once, for nothing has to pass. */
@@ -98,7 +110,7 @@ static bool after_a_pause(struct leg *leg, const struct setback *why)
 
 bool retry_call(struct leg *leg, const struct setback *why)
 {
-    if (!may_try(leg))
+    if (!may_try(leg) || !has_timer(leg))
         return false;
     if (with_another_key(leg, why) || after_a_pause(leg, why))
         return true;
@@ -110,7 +122,8 @@ bool retry_call(struct leg *leg, const struct setback *why)
 
 void retry_forget(struct leg *leg)
 {
-    timer_done(&leg->retry_timer);
+    if (leg->retry_timer)
+        timer_done(leg->retry_timer);
 }
 
 /* The breaker ----------------------------------------------------------------------------- */

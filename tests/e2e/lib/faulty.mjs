@@ -56,12 +56,15 @@ export class Scripts {
 /** One connection: takes its requests one after the other, and is what a script speaks with. */
 class Line {
   #unread = Buffer.alloc(0);
+  #restBytes = 0; // of a request that was answered before it was whole
   #isBusy = false;
 
   constructor(upstream, socket, plain) {
     Object.assign(this, { upstream, socket, plain, served: 0 });
     socket.on('data', (piece) => {
-      this.#unread = Buffer.concat([this.#unread, piece]);
+      const rest = Math.min(this.#restBytes, piece.length);
+      this.#restBytes -= rest;
+      this.#unread = Buffer.concat([this.#unread, piece.subarray(rest)]);
       this.#serve();
     });
     socket.on('end', () => this.isLeft || socket.end());
@@ -84,6 +87,7 @@ class Line {
     const isWhole = this.#unread.length >= length;
     const script = top.startsWith('POST') && this.upstream.scripts.find(this.#unread.toString('latin1', 0, Math.min(length, this.#unread.length)));
     if (!isWhole && !(script && script.at === 'head')) return false;
+    this.#restBytes = Math.max(0, length - this.#unread.length);
     this.#unread = this.#unread.subarray(Math.min(length, this.#unread.length));
     if (script) await script.play(this, ++script.calls);
     else await this.write(top.startsWith('POST') ? GOOD : sized('{"data":[]}'));

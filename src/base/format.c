@@ -75,7 +75,9 @@ static enum outcome append_directive(struct buf *b, const char **at, va_list *ar
         *at = p + 3;
         return append_counted(b, args);
     }
-    size_t size = *p == 'z' ? 1 : strspn(p, "l");
+    size_t size = *p == 'z';
+    while (p[size] == 'l')
+        size++;
     p += size;
     *at = p + 1;
     if (*p == 's' && size == 0)

@@ -130,10 +130,9 @@ static bool needs_quotes(struct str s)
 static void append_field(struct buf *b, const struct log_field *f)
 {
     struct str text = utf8_cut(f->text, LOG_TEXT_MAX);
-    if (is_json)
-        buf_printf(b, ",\"%s\":", f->key);
-    else
-        buf_printf(b, " %s=", f->key);
+    buf_append_z(b, is_json ? ",\"" : " ");
+    buf_append_z(b, f->key);
+    buf_append_z(b, is_json ? "\":" : "=");
     if (f->kind == LOG_FIELD_INT)
         buf_append_i64(b, f->number);
     else if (is_json || needs_quotes(text))

@@ -186,7 +186,7 @@ static void long_lines(void **state)
 }
 
 /* cell S16: a pipe that nobody reads. */
-static void a_full_pipe_stops_nobody(void **state)
+static void test_full_pipe_stops_nobody(void **state)
 {
     (void)state;
     static char bytes[1 << 20];
@@ -264,7 +264,7 @@ int main(void)
         cmocka_unit_test(levels),
         cmocka_unit_test(auto_is_json_off_a_terminal),
         cmocka_unit_test(long_lines),
-        cmocka_unit_test(a_full_pipe_stops_nobody),
+        cmocka_unit_test(test_full_pipe_stops_nobody),
         cmocka_unit_test(held_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,13 +56,20 @@ static enum channel_end end_of(enum io io)
     return io == IO_EOF ? CHANNEL_EOF : io == IO_TLS_ERROR ? CHANNEL_TLS_ERROR : CHANNEL_RESET;
 }
 
+/* Without memory to be told of it the socket would never be written to again. */
+static void await_room(struct channel *c)
+{
+    if (event_add(&c->write_event, NULL) != 0)
+        finish_later(c, CHANNEL_RESET);
+}
+
 static enum io io_of_tls(struct channel *c, enum tls_result r)
 {
     switch (r) {
     case TLS_OK:
         return IO_OK;
     case TLS_WANT_WRITE:
-        event_add(&c->write_event, NULL);
+        await_room(c);
         return IO_AGAIN;
     case TLS_WANT_READ:
         return IO_AGAIN;
@@ -167,7 +174,7 @@ static void flush(struct channel *c)
     enum io io = write_all(c, c->out.data + c->out_sent, c->out.len - c->out_sent, &sent);
     c->out_sent += sent;
     if (io == IO_AGAIN) {
-        event_add(&c->write_event, NULL);
+        await_room(c);
         return;
     }
     if (io != IO_OK) {
@@ -193,7 +200,7 @@ static void keep_for_later(struct channel *c, const char *p, size_t n)
         return;
     }
     if (c->is_open)
-        event_add(&c->write_event, NULL);
+        await_room(c);
 }
 
 void channel_write(struct channel *c, const void *p, size_t n)
@@ -322,7 +329,10 @@ void channel_resume(struct channel *c)
     c->is_paused = false;
     if (c->is_ended)
         return;
-    event_add(&c->read_event, NULL);
+    if (event_add(&c->read_event, NULL) != 0) {
+        finish_later(c, CHANNEL_RESET);
+        return;
+    }
     if (c->tls && tls_has_pending(c->tls)) {
         c->wants_read = true;
         loop_defer(c->loop, &c->job);

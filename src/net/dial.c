@@ -119,10 +119,14 @@ static bool begin(struct attempt *a, const struct resolver_address *to)
         errno = saved;
         return false;
     }
+    event_assign(&a->event, loop_base(a->dial->loop), fd, EV_WRITE, on_connected, a);
+    if (event_add(&a->event, NULL) != 0) {
+        close(fd);
+        errno = ENOMEM;
+        return false;
+    }
     a->fd = fd;
     a->dial->n_running++;
-    event_assign(&a->event, loop_base(a->dial->loop), fd, EV_WRITE, on_connected, a);
-    event_add(&a->event, NULL);
     return true;
 }
 

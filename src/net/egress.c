@@ -191,7 +191,8 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     event_del(&c->event);
     wipe_request(c);
     event_assign(&c->event, loop_base(c->loop), fd, EV_READ | EV_PERSIST, on_readable, c);
-    event_add(&c->event, NULL);
+    if (event_add(&c->event, NULL) != 0)
+        fail(c, "out of memory");
 }
 
 static void on_limit(void *arg)
@@ -203,9 +204,8 @@ static void ask_for_tunnel(struct egress_call *c)
 {
     const int64_t left_ms = (c->give_up_us - loop_now_us(c->loop)) / 1000;
     event_assign(&c->event, loop_base(c->loop), c->fd, EV_WRITE | EV_PERSIST, on_writable, c);
-    event_add(&c->event, NULL);
     timer_start(&c->limit, left_ms > 1 ? left_ms : 1);
-    if (!write_request(c))
+    if (event_add(&c->event, NULL) != 0 || !write_request(c))
         fail(c, "out of memory");
 }
 

@@ -134,7 +134,8 @@ static void on_acceptable(evutil_socket_t listening, short what, void *arg)
 static void end_rest(void *arg)
 {
     struct listener *s = arg;
-    event_add(&s->event, NULL);
+    if (event_add(&s->event, NULL) != 0) /* the kernel has no memory for it yet */
+        timer_start(&s->rest, ACCEPT_REST_MS);
 }
 
 static void free_listener(void *arg)

@@ -13,9 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/scarce.h"
 #include "base/utf8.h"
 #include "translate/golden.h"
-#include "translate/scarce.h"
 #include "translate/stream.h"
 #include "translate/translation.h"
 #include "json/json.h"

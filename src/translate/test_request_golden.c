@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/scarce.h"
 #include "translate/request.h"
-#include "translate/scarce.h"
 #include "json/json.h"
 
 #define ARENA_MAX         (64u << 20)

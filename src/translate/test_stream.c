@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/scarce.h"
 #include "translate/completion.h"
-#include "translate/scarce.h"
 #include "translate/stream.h"
 #include "translate/usage.h"
 #include "json/json.h"

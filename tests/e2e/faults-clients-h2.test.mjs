@@ -128,7 +128,7 @@ describe('rules of HTTP/2', () => {
       headers(3, GET), headers(5, GET), rst(5), windowUpdate(5, 1), data(5, 'late', 0), // of streams that are over
       frame(0x42, 0, 0, Buffer.alloc(100)), frame(0x42, 0xff, 7, Buffer.alloc(100)), // of a type that nobody knows
       frame(TYPE.SETTINGS, 0, 0, Buffer.from([0x7f, 0x7f, 0, 0, 0, 1])), frame(TYPE.SETTINGS, FLAG.ACK, 0), frame(TYPE.PING, FLAG.ACK, 0, Buffer.alloc(8)),
-      frame(TYPE.PRIORITY, 0, 9, Buffer.concat([u32(9), Buffer.from([1])])),
+      frame(TYPE.PRIORITY, 0, 9, Buffer.concat([u32(0), Buffer.from([1])])),
     ];
     for (const [i, bytes] of nothing.entries()) {
       client.write(bytes);
@@ -501,7 +501,7 @@ describe('leaving', () => {
     const clients = await Promise.all(Array.from({ length: n }, () => Client.open(proxy.port, authority.certPem)));
     const ids = Array.from({ length: each }, (_, i) => 1 + 2 * i);
     for (const client of clients) client.write(Buffer.concat(ids.map((id) => chatFrames(id, ask(`${tag} [[sim: words=1000 gap=1s]]`, { stream: true })))));
-    await until('all of them began', () => clients.every((client) => ids.every((id) => client.text(id).includes('"content":"'))), 20_000);
+    await until('all of them began', () => clients.every((client) => ids.every((id) => client.text(id).includes('"content":"'))), 40_000);
     assert.equal((await scrape(proxy.port, options())).sum('claude_proxy_streams_open'), n * each);
     const at = Date.now();
     clients.forEach((client, i) => ways[1 + (i % 4)][1](client));

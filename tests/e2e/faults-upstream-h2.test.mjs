@@ -184,6 +184,6 @@ describe('settings of the upstream', () => {
   });
   own('cell U51: one stream at a time', (server) => (server.settingsOfSessions = { MAX_CONCURRENT_STREAMS: 1 }), (proxy) => both(proxy, answered(), 'Hi', 20));
   own('cell U52: a window of one byte', (server) => (server.settingsOfSessions = { INITIAL_WINDOW_SIZE: 1 }), (proxy) => both(proxy, answered(), 'x'.repeat(200)));
-  own('cell U53: a window that is never opened', (server) => Object.assign(server, { settingsOfSessions: { INITIAL_WINDOW_SIZE: 0 }, isTight: true }), (proxy) => both(proxy, timedOut()));
+  own('cell U53: a window that is never opened', (server) => Object.assign(server, { settingsOfSessions: { INITIAL_WINDOW_SIZE: 0 }, isTight: true }), (proxy) => both(proxy, timedOut(), 'x'.repeat(100_000))); // more than fits before the settings are known
   own('cell U54: h2 is agreed on, HTTP/1.1 is spoken', (server) => (server.greeting = Buffer.from('HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n')), (proxy) => both(proxy, invalid()));
 });

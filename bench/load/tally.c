@@ -56,7 +56,7 @@ int64_t spread_at(const struct spread *s, double share)
     int64_t wanted = (int64_t)(share * (double)s->n), seen = 0;
     if ((double)wanted < share * (double)s->n || wanted == 0)
         wanted++;
-    for (int64_t us = 0; us < SPREAD_US_MAX; us++) {
+    for (int64_t us = 0; us < SPREAD_US_MAX && us <= s->max_us; us++) {
         seen += s->counts[us];
         if (seen >= wanted)
             return us;

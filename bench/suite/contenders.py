@@ -82,11 +82,12 @@ class Contender:
     name = None
     api = 'openai'  # what it is asked in
     path = '/v1/chat/completions'
+    skips = ()  # workloads in which it takes no part
     model_prefix = ''  # in front of the model's name, where it wants one
     ca = None  # for clients, where it is asked with TLS
 
     def __init__(self, upstream, workers=1):
-        self.folder = tempfile.mkdtemp(prefix='bench-')
+        self.folder = None  # for its files, while it runs
         self.upstream, self.workers = upstream, workers
         self.port = free_port()
         self.url = f'http://127.0.0.1:{self.port}{self.path}'
@@ -119,6 +120,7 @@ class Contender:
 
     def start(self):
         """Runs it and waits until it answers; returns the seconds that took."""
+        self.folder = tempfile.mkdtemp(prefix='bench-')
         began = time.monotonic()
         command, env = self.command()
         pinned = set(measure.cores()[:2]) if self.workers > 1 else measure.cores()[0]
@@ -130,7 +132,7 @@ class Contender:
                     time.monotonic() - began > START_SECONDS_MAX:
                 why = self.server.tail()
                 self.stop()
-                raise measure.BenchError(f'{self.name} does not answer: {why}')
+                raise measure.StartError(f'does not answer: {why}')
             time.sleep(0.001)
         return time.monotonic() - began
 
@@ -155,7 +157,7 @@ class Contender:
     def stop(self):
         if self.server:
             self.server.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Direct(Contender):

@@ -16,6 +16,10 @@ class BenchError(Exception):
     """The benchmark cannot go on."""
 
 
+class StartError(BenchError):
+    """A contender does not come up."""
+
+
 def raise_file_limit():
     """10,000 streams are 20,000 descriptors of a proxy; children inherit the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,38 +1,33 @@
 /*
  * Formats log lines and writes them whole, so that threads never mix theirs; what a thread logs in
  * one turn of its loop goes out together.
- * Nobody waits for a reader: what standard error has no room for is lost, and the next line says
- * so.
  */
 #include "base/log.h"
 
-#include <poll.h>
-#include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/log_output.h"
 #include "base/utf8.h"
 
-/* As much as a pipe takes in one piece (PIPE_BUF). */
-#define LOG_LINE_MAX 4096
+#define LOG_LINE_MAX LOG_PIECE_BYTES_MAX
+/* As long as the end of the process is put off for lines that nobody reads. */
+#define LOG_FINISH_MS 1000
 /* What ends a line that had to leave fields out. */
-#define LOG_TAIL_BYTES  32
-#define LOG_USUAL_BYTES 512
+#define LOG_TAIL_BYTES 32
 /* As much of a text as a line shows, so that one long text does not push the others out. */
 #define LOG_TEXT_MAX 1024
 
 static _Atomic int lowest_level = LOG_INFO;
 static bool is_json;
-/* One at a time, or the room that two threads see is gone for the second. */
-static pthread_mutex_t output_lock = PTHREAD_MUTEX_INITIALIZER;
-static int64_t n_lost; /* under the lock: lines since the last one that went out */
 /* This thread's lines that did not go out yet. */
 static _Thread_local struct {
-    struct buf lines;
+    char bytes[LOG_LINE_MAX];
+    size_t len;
     int64_t n;
     bool is_held;
 } batch;
@@ -159,12 +154,16 @@ static void append_fields(struct buf *b, const struct log_field *fields, size_t 
     b->max = LOG_LINE_MAX;
 }
 
-static void format_line(struct buf *line, enum log_level level, const char *message,
-                        const struct log_field *fields, size_t n)
+/* Bytes for a line: on the stack, as what lacks memory has the more to say. */
+struct line {
+    char bytes[LOG_LINE_MAX + 1]; /* and a NUL, which does not count */
+};
+
+static struct str format_line(struct line *line, enum log_level level, const char *message,
+                              const struct log_field *fields, size_t n)
 {
-    struct buf b;
-    buf_init(&b, LOG_LINE_MAX);
-    (void)buf_reserve(&b, LOG_USUAL_BYTES);
+    /* It never grows: there is room for as much as it may hold. */
+    struct buf b = {.data = line->bytes, .cap = sizeof(line->bytes), .max = LOG_LINE_MAX};
     struct str text = utf8_cut(str_of(message), LOG_TEXT_MAX);
     if (is_json) {
         buf_append_z(&b, "{\"time\":\"");
@@ -178,46 +177,26 @@ static void format_line(struct buf *line, enum log_level level, const char *mess
     }
     append_fields(&b, fields, n);
     buf_append_z(&b, is_json ? "}\n" : "\n");
-    *line = b;
+    return buf_str(&b);
 }
 
-/* Whether a line can be written without waiting: a pipe says so when it has room for PIPE_BUF. */
-static bool has_room(void)
+static void put_lost(int64_t n)
 {
-    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
-    return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
-}
-
-/* `n` lines at once, no more bytes than a pipe with room takes whole. */
-static void put(const struct buf *lines, int64_t n)
-{
-    if (lines->failed || !has_room())
-        n_lost += n;
-    else if (write(STDERR_FILENO, lines->data, lines->len) < 0) {
-        /* Nowhere left to say it. */
-    }
-}
-
-static void put_lost(void)
-{
-    struct buf line;
-    const struct log_field field = LOG_I("lines", n_lost);
-    format_line(&line, LOG_WARNING, "the log was not read: lines are missing", &field, 1);
-    n_lost = 0;
-    put(&line, 1);
-    buf_done(&line);
+    struct line line;
+    const struct log_field field = LOG_I("lines", n);
+    log_output_write(
+        format_line(&line, LOG_WARNING, "the log was not read: lines are missing", &field, 1), 1);
 }
 
 void log_flush(void)
 {
     if (batch.n == 0)
         return;
-    pthread_mutex_lock(&output_lock);
-    if (n_lost > 0 && has_room())
-        put_lost();
-    put(&batch.lines, batch.n);
-    pthread_mutex_unlock(&output_lock);
-    buf_reset(&batch.lines);
+    const int64_t n_lost = log_output_take_lost();
+    if (n_lost > 0)
+        put_lost(n_lost);
+    log_output_write((struct str){batch.bytes, batch.len}, batch.n);
+    batch.len = 0;
     batch.n = 0;
 }
 
@@ -229,23 +208,24 @@ void log_hold(void)
 void log_release(void)
 {
     log_flush();
-    buf_done(&batch.lines);
     batch.is_held = false;
 }
 
 void log_write(enum log_level level, const char *message, const struct log_field *fields, size_t n)
 {
-    struct buf line;
-    format_line(&line, level, message, fields, n);
-    if (batch.lines.len + line.len > LOG_LINE_MAX)
+    struct line bytes;
+    const struct str line = format_line(&bytes, level, message, fields, n);
+    if (batch.len + line.n > sizeof(batch.bytes))
         log_flush();
-    batch.lines.max = LOG_LINE_MAX;
+    memcpy(batch.bytes + batch.len, line.p, line.n);
+    batch.len += line.n;
     batch.n++;
-    if (line.failed || !buf_append_str(&batch.lines, buf_str(&line)))
-        batch.lines.failed = true;
-    buf_done(&line);
-    if (!batch.is_held)
-        log_release();
-    else if (level >= LOG_WARNING)
+    if (!batch.is_held || level >= LOG_WARNING)
         log_flush();
+}
+
+void log_finish(void)
+{
+    log_release();
+    log_output_finish(LOG_FINISH_MS);
 }

@@ -104,8 +104,8 @@ static void answer_whole(struct request *r, int status, const char *type, struct
     struct buf *b = begin(r, &h);
     cors_write(r->settings->cors_origins, r->head.origin, b);
     response_end(b);
-    if (b->failed) { /* nothing sensible can be said any more */
-        r->keeps_alive = false;
+    if (b->failed) { /* nothing sensible can be said any more: the connection breaks */
+        request_end(r, END_OUT_OF_MEMORY, NULL);
         return;
     }
     r->is_answer_complete = true;
@@ -137,6 +137,8 @@ enum go answer_options(struct request *r)
     buf_printf(b, "allow: %s\r\n", r->route ? r->route->allow : "GET, HEAD, POST, OPTIONS");
     cors_write_preflight(r->settings->cors_origins, r->head.origin, r->head.asked_cors_headers, b);
     response_end(b);
+    if (b->failed)
+        return request_end(r, END_OUT_OF_MEMORY, NULL);
     r->is_answer_complete = true;
     connection_write(r->connection, buf_str(b));
     return request_end(r, END_DONE, NULL);

@@ -238,9 +238,9 @@ static bool write_frames(struct connection_h2 *h)
     return is_fine;
 }
 
-static void close_all(struct connection_h2 *h, bool is_orderly)
+static void close_all(struct connection_h2 *h, enum end_reason why, bool is_orderly)
 {
-    connection_h2_gone(h, END_CLIENT_GONE);
+    connection_h2_gone(h, why);
     h->host.close(h->host.arg, is_orderly);
 }
 
@@ -257,9 +257,9 @@ static void flush(void *arg)
     }
     is_fine = is_fine && write_frames(h);
     if (!is_fine)
-        close_all(h, false);
+        close_all(h, END_CLIENT_GONE, false);
     else if (h2_server_is_over(h->server) || (h->is_draining && list_is_empty(&h->streams)))
-        close_all(h, true);
+        close_all(h, END_CLIENT_GONE, true);
 }
 
 /* Requests ----------------------------------------------------------------------------------- */
@@ -436,7 +436,7 @@ static void on_timer(void *arg)
         return;
     }
     if (is_stalled(h)) {
-        close_all(h, false);
+        close_all(h, END_CLIENT_STALLED, false);
         return;
     }
     LIST_EACH(&h->streams, it, next)
@@ -485,7 +485,7 @@ void connection_h2_data(struct connection_h2 *h, const char *p, size_t n)
     if (is_fine)
         h2_server_goaway(h->server, H2_ENHANCE_YOUR_CALM);
     (void)write_frames(h); /* GOAWAY, with the reason */
-    close_all(h, true);
+    close_all(h, END_CLIENT_GONE, true);
 }
 
 void connection_h2_drained(struct connection_h2 *h)

@@ -93,12 +93,20 @@ static void release_fetch(struct models_fetch *f)
     loop_defer(f->worker->loop, &f->free_job);
 }
 
+/* Until the next fetch. What was asked for with settings of before a reload is not waited on:
+ * another key may see other models. */
+static int64_t wait_us_after(const struct models_fetch *f, bool is_fine)
+{
+    if (f->settings != f->worker->settings.current)
+        return 0;
+    return is_fine ? f->settings->config.models_cache_s * 1000000 : RETRY_AFTER_FAIL_US;
+}
+
 /* `models` is taken; NULL when the fetch failed. */
 static void finish_fetch(struct models_fetch *f, struct tr_models *models)
 {
     struct shared *shared = f->worker->shared;
-    const int64_t wait_us =
-        models ? f->settings->config.models_cache_s * 1000000 : RETRY_AFTER_FAIL_US;
+    const int64_t wait_us = wait_us_after(f, models != NULL);
     struct models_snapshot *s = malloc(sizeof(*s));
     if (s) {
         atomic_init(&s->references, shared->n_workers);

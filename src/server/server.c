@@ -35,7 +35,6 @@ struct server {
                         size_t why_size);
     void *read_config_arg;
     struct settings_round round;
-    struct loop_job taken_job;
     bool is_reloading, reloads_again, has_reload_failed;
     struct loop_job *stopped_jobs; /* one for each worker */
     size_t n_running;
@@ -158,7 +157,7 @@ static void on_signal(void *arg, int number)
     log_line(LOG_INFO, s->n_signals == 0 ? "draining" : "ending now",
              LOG_Z("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
              LOG_I("connections", atomic_load(&s->shared.n_connections)));
-    notify_stopping(&s->notify);
+    notify_stopping(&s->notify, server_config(s)->drain_timeout_s);
     drain_or_end(s);
 }
 
@@ -199,7 +198,7 @@ static void serve_with(struct server *s, struct settings *settings)
     shared->settings = settings;
     admit_resize(&shared->admit, clock_mono_us(), c->requests_per_minute, c->tokens_per_minute);
     waiting_resize(shared, clock_mono_us(), c->max_concurrent);
-    atomic_init(&s->round.n_left, shared->n_workers);
+    settings_round_begin(&s->round, shared->n_workers);
     for (size_t i = 0; i < shared->n_workers; i++)
         settings_deliver(&shared->workers[i].settings, &s->round, settings);
 }
@@ -254,7 +253,7 @@ static void end_reload(struct server *s)
 static void on_settings_taken(void *arg)
 {
     struct server *s = arg;
-    atomic_store(&s->shared.models.due_us, 0); /* another key may see other models */
+    atomic_store(&s->shared.models.due_us, 0); /* models_cache.c says why */
     end_reload(s);
 }
 
@@ -271,7 +270,7 @@ static void reload(struct server *s)
         log_line(LOG_ERROR, "reload failed, the old one stays", LOG_Z("what", reloads[i].what),
                  LOG_Z("reason", why));
     }
-    if (atomic_load(&s->round.n_left) == 0)
+    if (!s->round.is_open) /* nothing has changed */
         end_reload(s);
 }
 
@@ -348,8 +347,7 @@ static void init_reloads(struct server *s, const struct server_options *o)
 {
     s->read_config = o->read_config;
     s->read_config_arg = o->read_config_arg;
-    s->taken_job = (struct loop_job){.run = on_settings_taken, .arg = s};
-    s->round = (struct settings_round){.loop = s->loop, .taken = &s->taken_job};
+    settings_round_init(&s->round, s->loop, on_settings_taken, s);
 }
 
 struct server *server_start(const struct server_options *o, char *why, size_t why_size)

@@ -49,6 +49,30 @@ void settings_drop(struct settings *s)
     free(s);
 }
 
+static void end_round(void *arg)
+{
+    struct settings_round *round = arg;
+    round->is_open = false;
+    round->taken(round->arg);
+}
+
+void settings_round_init(struct settings_round *round, struct loop *loop, void (*taken)(void *arg),
+                         void *arg)
+{
+    *round = (struct settings_round){
+        .loop = loop,
+        .job = {.run = end_round, .arg = round},
+        .taken = taken,
+        .arg = arg,
+    };
+}
+
+void settings_round_begin(struct settings_round *round, size_t n)
+{
+    atomic_store(&round->n_left, n);
+    round->is_open = true;
+}
+
 /* On the worker's loop. */
 static void take_delivery(void *arg)
 {
@@ -58,7 +82,7 @@ static void take_delivery(void *arg)
     v->current = v->incoming;
     v->incoming = NULL;
     if (atomic_fetch_sub(&round->n_left, 1) == 1)
-        loop_post(round->loop, round->taken);
+        loop_post(round->loop, &round->job);
 }
 
 void settings_view_init(struct settings_view *v, struct loop *loop, struct settings *s)

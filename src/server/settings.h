@@ -27,8 +27,11 @@ struct settings {
 /* A new snapshot on its way to the workers. */
 struct settings_round {
     _Atomic size_t n_left; /* workers that have not taken it */
-    struct loop *loop;     /* where `taken` runs when all have */
-    struct loop_job *taken;
+    bool is_open;          /* the main thread's: it has begun, and `taken` has not run */
+    struct loop *loop;
+    struct loop_job job;
+    void (*taken)(void *arg);
+    void *arg;
 };
 
 /* A worker's own view. */
@@ -54,10 +57,12 @@ void settings_drop(struct settings *s);
 void settings_view_init(struct settings_view *v, struct loop *loop, struct settings *s);
 /* After it has ended. Accepts a zeroed view. */
 void settings_view_done(struct settings_view *v);
-/*
- * From the main thread: the view takes `s` in its loop's next turn. All views of a round are
- * delivered to before the next round begins, which is when `taken` has run.
- */
+/* `taken` runs on `loop`, the main thread's, when all views have what was delivered. */
+void settings_round_init(struct settings_round *round, struct loop *loop, void (*taken)(void *arg),
+                         void *arg);
+/* For `n` views, at least one, each of which is then to be delivered to. Not while one is open. */
+void settings_round_begin(struct settings_round *round, size_t n);
+/* From the main thread: the view takes `s` in its loop's next turn. */
 void settings_deliver(struct settings_view *v, struct settings_round *round, struct settings *s);
 
 #endif

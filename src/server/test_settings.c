@@ -117,7 +117,7 @@ struct stage {
     struct loop *main, *loops[WORKERS];
     struct settings_view views[WORKERS];
     struct settings_round round;
-    struct loop_job taken_job, stop_jobs[WORKERS];
+    struct loop_job stop_jobs[WORKERS];
     size_t n_rounds;
     struct settings *current;
 };
@@ -138,7 +138,7 @@ static void deliver(struct stage *s, const char *env_text)
     struct settings *next = make(env_text, s->current);
     settings_drop(s->current);
     s->current = next;
-    atomic_init(&s->round.n_left, WORKERS);
+    settings_round_begin(&s->round, WORKERS);
     for (size_t i = 0; i < WORKERS; i++)
         settings_deliver(&s->views[i], &s->round, next);
 }
@@ -157,8 +157,7 @@ static void all_views_change_before_the_round_ends(void **state)
     (void)state;
     struct stage s = {.main = loop_create(), .current = make("ANTHROPIC_API_KEY=even\n", NULL)};
     pthread_t threads[WORKERS];
-    s.taken_job = (struct loop_job){.run = on_taken, .arg = &s};
-    s.round = (struct settings_round){.loop = s.main, .taken = &s.taken_job};
+    settings_round_init(&s.round, s.main, on_taken, &s);
     for (size_t i = 0; i < WORKERS; i++) {
         s.loops[i] = loop_create();
         settings_view_init(&s.views[i], s.loops[i], s.current);
@@ -184,6 +183,45 @@ static void all_views_change_before_the_round_ends(void **state)
     settings_drop(s.current);
 }
 
+static void count(void *arg)
+{
+    ++*(size_t *)arg;
+}
+
+/* Workers may be faster than the thread that delivers: that they have all taken it is no news until
+ * the main thread's loop has turned. */
+static void a_round_is_open_until_its_end_was_told(void **state)
+{
+    (void)state;
+    struct loop *main = loop_create(), *worker = loop_create();
+    struct settings *s = make("ANTHROPIC_API_KEY=a\n", NULL);
+    struct settings_view view;
+    struct settings_round round;
+    size_t n_told = 0;
+    settings_view_init(&view, worker, s);
+    settings_round_init(&round, main, count, &n_told);
+    assert_false(round.is_open);
+    for (size_t i = 1; i <= 3; i++) {
+        struct loop_job stop_worker = {.run = stop, .arg = worker};
+        struct loop_job stop_main = {.run = stop, .arg = main};
+        settings_round_begin(&round, 1);
+        settings_deliver(&view, &round, s);
+        loop_post(worker, &stop_worker);
+        loop_run(worker);
+        assert_int_equal(atomic_load(&round.n_left), 0);
+        assert_true(round.is_open);
+        assert_int_equal(n_told, i - 1);
+        loop_post(main, &stop_main);
+        loop_run(main);
+        assert_false(round.is_open);
+        assert_int_equal(n_told, i);
+    }
+    loop_destroy(worker);
+    settings_view_done(&view);
+    loop_destroy(main);
+    settings_drop(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +230,7 @@ int main(void)
         cmocka_unit_test(keys_that_stay_go_on_cooling_down),
         cmocka_unit_test(what_cannot_be_served_with_is_refused),
         cmocka_unit_test(all_views_change_before_the_round_ends),
+        cmocka_unit_test(a_round_is_open_until_its_end_was_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

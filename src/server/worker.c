@@ -131,11 +131,11 @@ bool worker_init(struct worker *w, struct shared *shared, int port, char *why, s
     atomic_init(&w->has_beaten, true);
     models_view_init(w);
     w->loop = loop_create();
-    settings_view_init(&w->settings, w->loop, shared->settings);
     if (!w->loop) {
         snprintf(why, why_size, "cannot make an event loop");
         return false;
     }
+    settings_view_init(&w->settings, w->loop, shared->settings);
     timer_init(&w->drain_timer, w->loop, run_end_now, w);
     timer_init(&w->tail_timer, w->loop, drop_old_tails, w);
     waiting_room_init(w);

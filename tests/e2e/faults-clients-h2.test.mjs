@@ -357,6 +357,7 @@ describe('slow and silent', () => {
 
   cell('cell C60: a socket that is never read, with windows wide open', () => withClient(async (client) => {
     const tag = newTag('unread');
+    const logged = proxy.stderr.length;
     client.socket.pause();
     client.plain.pause();
     client.write(Buffer.concat([1, 3, 5].map((id) => chatFrames(id, ask(`${tag} [[sim: words=1000000 piece=20]]`, { stream: true })))));
@@ -365,6 +366,7 @@ describe('slow and silent', () => {
       return found.length === 3 && found;
     });
     await until('the upstream is cancelled', () => calls.every((call) => call.abortedAtMs), 30_000);
+    await until('the log says why', () => proxy.stderr.slice(logged).split('"end":"client_stalled"').length === 4);
   }));
 
   cell('cell C61: a body that stops, one that drips without end', () => withClient(async (client) => {

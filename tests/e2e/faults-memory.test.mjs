@@ -212,6 +212,31 @@ async function walk(stage, name, body, expected, at, isLasting, tally) {
 const spread = (n, samples, shift) => (n <= samples ? Array.from({ length: n }, (_, i) => i) : Array.from({ length: samples }, (_, i) => Math.floor(((i + shift) * n) / samples)));
 
 describe('memory refused', () => {
+  it('cell S1: an answer of our own, in a process that has made none before', async () => {
+    const tally = { whole: 0, broken: 0 }, heads = {};
+    const asked = Array.from({ length: 25 }, (_, i) => `x-header-of-an-application-${i}`).join(', ');
+    for (const method of ['OPTIONS', 'GET'])
+      for (let k = 0; k >= 0; k++) {
+        const scarce = await ScarceProxy.start(`http://127.0.0.1:${sims.http.port}`, { CORS_ORIGINS: '*' });
+        const connection = await Connection.open(scarce.proxy.port);
+        try {
+          scarce.refuse(k);
+          await connection.write(request(method, '/health', { headers: { origin: 'https://app.example', 'access-control-request-headers': asked } }));
+          const answer = await connection.answer({ ms: OVER_MS_MAX }).catch((error) => assert.match(error.message, /ended|reset|closed/i));
+          tally[answer ? 'whole' : 'broken']++;
+          if (answer) assert.deepEqual(Object.keys(answer.headers), heads[`${method} ${answer.status}`] ??= Object.keys(answer.headers), `allocation ${k}`);
+          if (answer?.status === 200) assert.equal(answer.json.status, 'ok');
+          if (scarce.relent().refused === 0) k = -2;
+          await until('the log', () => /"message":"request"/.test(scarce.proxy.stderr) || !answer);
+          if (!answer) assert.doesNotMatch(scarce.proxy.stderr, /"end":"done"/, `allocation ${k}`);
+        } finally {
+          connection.close();
+          await scarce.stop();
+        }
+      }
+    assert.ok(tally.whole > 2 && tally.broken > 0, JSON.stringify(tally));
+  });
+
   const sides = [
     ['HTTP/1.1', 'http', ['a stream', 'two choices', 'an error of the upstream', 'an error in the stream']],
     ['HTTP/1.1 over TLS', 'http', ['an answer', 'tools, streamed']],

@@ -2,6 +2,7 @@
 // the watchdog. scripts/restart-test plays the manager; by hand it runs for longer.
 import assert from 'node:assert/strict';
 import { rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
@@ -175,6 +176,34 @@ describe('a reload of the settings', () => {
     await until('the change', () => server.stderr.slice(before).includes(`"name":"${name}"`));
     return server.stderr.slice(before);
   };
+
+  it('the list of models that another key sees is asked for, also where the last one comes late', async () => {
+    const asked = [];
+    let letGo;
+    const upstream = http.createServer((req, res) => {
+      const key = req.headers['x-api-key'];
+      const answer = () => res.end(JSON.stringify({ data: [{ type: 'model', id: `model-of-${key}` }], has_more: false }));
+      asked.push(key);
+      res.writeHead(200, { 'content-type': 'application/json' });
+      if (key === 'first-upstream') letGo = answer;
+      else answer();
+    });
+    await new Promise((resolve) => upstream.listen(0, '127.0.0.1', resolve));
+    const { server, write } = await startFromFile(`http://127.0.0.1:${upstream.address().port}`, unlimited);
+    const models = async () => (await send(server.port, request('GET', '/v1/models', { key: 'first-key' }))).json.data.map(({ id }) => id);
+    try {
+      await until('the first list is asked for', () => letGo);
+      write({ ANTHROPIC_API_KEY: 'second-upstream' });
+      await reload(server);
+      letGo();
+      await until('the second list', async () => (await models())[0] === 'model-of-second-upstream');
+      assert.deepEqual(asked, ['first-upstream', 'second-upstream'], 'once each');
+    } finally {
+      await server.stop();
+      upstream.closeAllConnections();
+      upstream.close();
+    }
+  });
 
   it('rate limits change without being filled up again', async () => {
     const { server, write } = await startFromFile(sim.url, ['--tokens-per-minute', '0'], { REQUESTS_PER_MINUTE: '2' });

@@ -45,8 +45,8 @@ class Tables(unittest.TestCase):
             self.assertTrue(set(workload.without) <= set(contenders.CONTENDERS), name)
 
     def test_targets_name_what_is_measured(self):
-        for what, _, value_of, _ in report.TARGETS:
-            self.assertIsNone(value_of({}), what)
+        for target in report.TARGETS:
+            self.assertIsNone(target.value({}), target.what)
 
     def test_a_body_has_its_size(self):
         for size in (130, 1000, 100000):
@@ -93,6 +93,24 @@ class Report(unittest.TestCase):
     def test_a_growth_over_several_powers_of_ten_is_drawn(self):
         curve = [(10 ** n, stats.Figure([10.0 ** n])) for n in range(5)]
         ElementTree.fromstring(plot.lines('<growth>', 'bytes', [('nginx', curve)]))
+
+
+class Run(unittest.TestCase):
+    def test_a_quick_run_measures_and_reports(self):
+        """With what needs no tool beside the tree."""
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run([os.path.join(ROOT, 'bench', 'run'), '--quick', '--out', folder, '--only',
+                            'fixed,stream-500', '--contenders', 'direct,claude-proxy'],
+                           check=True, capture_output=True, timeout=60)
+            with open(os.path.join(folder, 'results.json')) as file:
+                runs = json.load(file)['runs']
+        for name, count in (('fixed', 'per_s'), ('stream-500', 'lag_p50_us')):
+            for contender in ('direct', 'claude-proxy'):
+                [figures] = runs[name]['results'][contender]['None']
+                self.assertEqual(figures['bad'], 0, (name, contender))
+                self.assertGreater(figures[count], 0)
+        [figures] = runs['fixed']['results']['claude-proxy']['None']
+        self.assertGreater(figures['cpu_us'], 1)
 
 
 class Load(unittest.TestCase):

@@ -184,13 +184,14 @@ static bool call(struct calling *k, const char *p, size_t n)
         {STR(":authority"), STR("host")},
         {STR(":path"), STR("/v1/messages")},
     };
+    const struct spliced body = {.own = STR("{}")};
     struct buf out;
     buf_init(&out, OUTPUT_BYTES);
     bool goes_on = h2_client_feed(k->client, p, n);
     for (size_t i = 0; goes_on && i < STREAMS && h2_client_room(k->client) > 0; i++) {
         struct call *c = &k->calls[i];
         if (c->stream.id == 0 && !c->has_head && !c->is_over &&
-            !h2_client_request(k->client, &c->stream, fields, PX_ARRAY_LEN(fields), STR("{}")))
+            !h2_client_request(k->client, &c->stream, fields, PX_ARRAY_LEN(fields), &body))
             break;
     }
     goes_on = goes_on && h2_client_pull(k->client, &out, WINDOW_BYTES);

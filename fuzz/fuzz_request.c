@@ -204,6 +204,27 @@ static bool recall(void *arg, struct digest key, struct buf *ret)
     return i < PX_ARRAY_LEN(contents) && buf_append_z(ret, contents[i]);
 }
 
+/* The same bytes where what can stays in the client's body. */
+static void must_refer_to_the_same(struct tr_policy policy, struct str body,
+                                   const struct result *whole)
+{
+    struct result r;
+    policy.referred_bytes_min = 1;
+    result_init(&r, &policy, body);
+    must(r.is_fine == whole->is_fine);
+    if (r.is_fine) {
+        const struct spliced spliced = tr_request_body(&r.req);
+        struct str rest = buf_str(&whole->req.body), run;
+        must(spliced_bytes(&spliced) == rest.n);
+        for (size_t at = 0; (run = spliced_run(&spliced, at)).n > 0; at += run.n) {
+            must(str_starts(rest, run));
+            rest = (struct str){rest.p + run.n, rest.n - run.n};
+        }
+        must(rest.n == 0);
+    }
+    result_done(&r);
+}
+
 static void translate(const struct tr_policy *policy, struct str body)
 {
     struct result first, again;
@@ -214,6 +235,7 @@ static void translate(const struct tr_policy *policy, struct str body)
         must_be_sound(&first.req);
     if (first.is_fine && policy->amend.refuses == 0)
         must_be_taken(&first.req, body);
+    must_refer_to_the_same(*policy, body, &first);
     if (policy->strict)
         must_be_refused_if_lossy(*policy, body);
     result_done(&first);

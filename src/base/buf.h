@@ -56,11 +56,11 @@ static inline struct str buf_str(const struct buf *b)
 char *buf_reserve_grown(struct buf *b, size_t n);
 bool buf_append_grown(struct buf *b, const void *p, size_t n);
 
-/* Whether `n` bytes, and one at least, fit into the memory that is there. */
+/* Whether `n` bytes fit into the memory that is there. */
 static inline bool buf_has_room(const struct buf *b, size_t n)
 {
     size_t end = b->cap < b->max ? b->cap : b->max;
-    return n > 0 && b->len <= end && n <= end - b->len;
+    return b->data && b->len <= end && n <= end - b->len;
 }
 
 /* Inline, as an answer is made of hundreds of small pieces. */
@@ -71,7 +71,7 @@ static inline char *buf_reserve(struct buf *b, size_t n)
 
 static inline bool buf_append(struct buf *b, const void *p, size_t n)
 {
-    if (!buf_has_room(b, n))
+    if (n == 0 || !buf_has_room(b, n))
         return buf_append_grown(b, p, n);
     memcpy(b->data + b->len, p, n);
     b->len += n;

@@ -57,7 +57,7 @@ static void let_go(struct h2_client *c, struct h2_stream *s)
 {
     nghttp2_session_set_stream_user_data(c->session, s->id, NULL);
     s->id = 0;
-    s->body = (struct str){0};
+    s->body = (struct spliced){0};
 }
 
 static void give_up(struct h2_client *c, struct h2_stream *s, enum h2_break how, const char *detail)
@@ -132,8 +132,8 @@ static void finish_head(struct h2_client *c, struct h2_stream *s)
         fields[i].value = (struct str){c->text.data + spans[i].value_at, spans[i].value_n};
     }
     s->has_head = true;
-    s->is_cut = s->body_sent < s->body.n; /* the owner may free the body from now on */
-    s->body = (struct str){0};
+    s->is_cut = s->body_sent < s->body_bytes; /* the owner may free the body from now on */
+    s->body = (struct spliced){0};
     c->cb->on_head(c->arg, s, c->status, fields, n);
 }
 
@@ -255,11 +255,9 @@ static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *to, size
     struct h2_stream *s = stream_of(c, id);
     if (!s || s->has_head) /* cancelled, or answered already: the body is not ours any more */
         return NGHTTP2_ERR_DEFERRED;
-    size_t left = s->body.n - s->body_sent;
-    size_t n = left < size ? left : size;
-    memcpy(to, s->body.p + s->body_sent, n);
+    size_t n = spliced_read(&s->body, s->body_sent, (char *)to, size);
     s->body_sent += n;
-    if (s->body_sent == s->body.n)
+    if (s->body_sent == s->body_bytes)
         *flags |= NGHTTP2_DATA_FLAG_EOF;
     c->cb->on_upload(c->arg, s);
     return (ssize_t)n;
@@ -272,7 +270,7 @@ static bool is_secret(struct str name)
 }
 
 bool h2_client_request(struct h2_client *c, struct h2_stream *s, const struct h2_field *fields,
-                       size_t n, struct str body)
+                       size_t n, const struct spliced *body)
 {
     nghttp2_nv nv[REQUEST_FIELDS_MAX];
     if (n > REQUEST_FIELDS_MAX)
@@ -284,9 +282,11 @@ bool h2_client_request(struct h2_client *c, struct h2_stream *s, const struct h2
                              .valuelen = fields[i].value.n,
                              .flags = is_secret(fields[i].name) ? NGHTTP2_NV_FLAG_NO_INDEX
                                                                 : NGHTTP2_NV_FLAG_NONE};
-    *s = (struct h2_stream){.body = body, .is_early = !c->is_settled};
+    *s = (struct h2_stream){
+        .body = *body, .body_bytes = spliced_bytes(body), .is_early = !c->is_settled};
     nghttp2_data_provider provider = {.read_callback = read_body};
-    int32_t id = nghttp2_submit_request(c->session, NULL, nv, n, body.n > 0 ? &provider : NULL, s);
+    int32_t id =
+        nghttp2_submit_request(c->session, NULL, nv, n, s->body_bytes > 0 ? &provider : NULL, s);
     if (id <= 0) {
         c->is_draining = c->is_draining || id != NGHTTP2_ERR_NOMEM;
         return false;

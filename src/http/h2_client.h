@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "base/str.h"
+#include "base/spliced.h"
 
 #define H2_CLIENT_HEAD_BYTES_MAX 32768
 #define H2_CLIENT_HEADERS_MAX    100
@@ -31,9 +31,9 @@ struct h2_field {
 
 /* One request, embedded in its owner. In place until on_end, on_broken or h2_client_forget. */
 struct h2_stream {
-    int32_t id;      /* 0 = not open */
-    struct str body; /* what is to be sent; borrowed until on_head */
-    size_t body_sent;
+    int32_t id;          /* 0 = not open */
+    struct spliced body; /* what is to be sent; borrowed until on_head */
+    size_t body_bytes, body_sent;
     bool has_head, is_reset_by_peer;
     bool is_early; /* opened before the server said how many streams it takes */
     bool is_cut;   /* the answer began before the body was sent: the rest is not sent */
@@ -70,7 +70,7 @@ void h2_client_destroy(struct h2_client *c);
  * without memory, or when the connection can open no more streams (then it is draining).
  */
 bool h2_client_request(struct h2_client *c, struct h2_stream *s, const struct h2_field *fields,
-                       size_t n, struct str body);
+                       size_t n, const struct spliced *body);
 /* Cancels a stream: no more callbacks; RST_STREAM waits in the output. Accepts a closed one. */
 void h2_client_forget(struct h2_client *c, struct h2_stream *s);
 /* The reader took `n` bytes of on_data. Accepts a closed stream. */

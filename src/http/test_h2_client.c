@@ -64,7 +64,7 @@ static void on_broken(void *arg, struct h2_stream *s, enum h2_break how, const c
 static void on_upload(void *arg, struct h2_stream *s)
 {
     (void)arg;
-    assert_true(s->body_sent <= s->body.n);
+    assert_true(s->body_sent <= s->body_bytes);
 }
 
 static const struct h2_client_callbacks callbacks = {on_head, on_data, on_end, on_broken,
@@ -217,7 +217,8 @@ static const struct h2_field request[] = {
 
 static void ask(struct pair *p, struct h2_stream *s, struct str body)
 {
-    assert_true(h2_client_request(p->client, s, request, PX_ARRAY_LEN(request), body));
+    assert_true(h2_client_request(p->client, s, request, PX_ARRAY_LEN(request),
+                                  &(struct spliced){.own = body}));
 }
 
 static void test_exchange(void **state)

@@ -184,7 +184,8 @@ static void request(struct pair *p, struct h2_stream *s, struct str body, size_t
     for (size_t i = 0; i < n_extra; i++)
         fields[4 + i] = (struct h2_field){STR("x-name"), STR("value")};
     *s = (struct h2_stream){0};
-    assert_true(h2_client_request(p->client, s, fields, 4 + n_extra, body));
+    assert_true(
+        h2_client_request(p->client, s, fields, 4 + n_extra, &(struct spliced){.own = body}));
 }
 
 static void assert_log(struct pair *p, const char *want)

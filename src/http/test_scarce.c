@@ -232,7 +232,7 @@ static bool begin_talk(struct talk *t)
     t->server = h2_server_create(&options, &server_callbacks, t);
     return t->client && t->server &&
            h2_client_request(t->client, &t->stream, fields, PX_ARRAY_LEN(fields),
-                             (struct str){body, BODY_BYTES});
+                             &(struct spliced){.own = {body, BODY_BYTES}});
 }
 
 /* To and fro until nobody has anything to say. */

@@ -83,6 +83,22 @@ yyjson_doc *json_parse(struct str text, struct json_error *err)
     return doc;
 }
 
+/*
+ * The parser reads strings in place in its copy of the text, so that each begins where it does
+ * there. It is written in the same way if the quote behind it stands where it would without any
+ * escape: an escape in front of that would have moved it on, and a quote within a string has a
+ * backslash.
+ */
+struct str json_source(const yyjson_doc *doc, struct str text, struct str s)
+{
+    const uintptr_t pool = (uintptr_t)doc->str_pool, at = (uintptr_t)s.p - pool;
+    if (!doc->str_pool || s.n == 0 || (uintptr_t)s.p < pool || at >= text.n || s.n >= text.n - at)
+        return (struct str){0};
+    const char *source = text.p + at;
+    return source[s.n] == '"' && source[s.n - 1] != '\\' ? (struct str){source, s.n}
+                                                         : (struct str){0};
+}
+
 struct str json_str(yyjson_val *v)
 {
     if (!yyjson_is_str(v))
@@ -206,11 +222,8 @@ static const char escapes[256] = {
     'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', ['"'] = '"', ['\\'] = '\\',
 };
 
-#define ESCAPE_BYTES_MAX 6 /* \u001f */
-
-static char *write_escape(char *to, char c)
+static char *write_escape(char *to, char escape, char c)
 {
-    const char escape = escapes[(unsigned char)c];
     *to++ = '\\';
     *to++ = escape;
     if (escape != 'u')
@@ -255,10 +268,11 @@ static bool write_inside(struct buf *b, struct str s)
         b->len = (size_t)(to - b->data);
         if (i == s.n)
             return true;
-        to = buf_reserve(b, ESCAPE_BYTES_MAX + s.n - i);
+        const char escape = escapes[(unsigned char)s.p[i]];
+        to = buf_reserve(b, (escape == 'u' ? 6 : 2) + s.n - i - 1);
         if (!to)
             return false;
-        to = write_escape(to, s.p[i++]);
+        to = write_escape(to, escape, s.p[i++]);
     }
 }
 

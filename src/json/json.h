@@ -33,6 +33,12 @@ struct json_error {
  */
 yyjson_doc *json_parse(struct str text, struct json_error *err) PX_MUST_CHECK;
 
+/*
+ * Where `s`, the end of a string in a document that json_parse made of `text`, stands in `text`, if
+ * it is written there in the same way; {NULL, 0} where it is not, or is no such string.
+ */
+struct str json_source(const yyjson_doc *doc, struct str text, struct str s);
+
 /* The text of a string value; {NULL, 0} when it is not a string. Borrows from the document. */
 struct str json_str(yyjson_val *v);
 /*

@@ -291,6 +291,80 @@ static void test_strings(void **state)
     check_string(STR("\xe2\x82\xac\xff\n"), "\"\xe2\x82\xac\xef\xbf\xbd\\n\"");
 }
 
+/* Each byte at each place of texts shorter and longer than what is looked at at once. */
+static void test_every_byte_everywhere(void **state)
+{
+    (void)state;
+    char text[50], want[60], escape[8];
+    for (unsigned c = 0; c < 0x80; c++) {
+        const char *hit = c ? strchr("\"\"\\\\\nn\rr\tt\bb\ff", (int)c) : NULL;
+        const bool is_short = hit && (c == '"' || c == '\\' || c < 0x20);
+        if (is_short)
+            snprintf(escape, sizeof(escape), "\\%c", hit[1]);
+        else
+            snprintf(escape, sizeof(escape), c < 0x20 ? "\\u%04x" : "%c", c);
+        for (size_t n = 1; n < sizeof(text); n++) {
+            for (size_t at = 0; at < n; at++) {
+                memset(text, 'x', n);
+                text[at] = (char)c;
+                const int want_n = snprintf(want, sizeof(want), "\"%.*s%s%.*s\"", (int)at,
+                                            "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+                                            escape, (int)(n - at - 1),
+                                            "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+                struct buf b; /* not a byte more than is needed */
+                buf_init(&b, (size_t)want_n);
+                assert_true(json_write_text(&b, (struct str){text, n}));
+                assert_true(str_eq(buf_str(&b), (struct str){want, (size_t)want_n}));
+                buf_done(&b);
+            }
+        }
+    }
+}
+
+/* What is referred to in place of a copy must be the very same bytes. */
+static void test_source(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *string; /* as it is written */
+        size_t from, n;     /* of its value */
+        bool is_found;
+    } cases[] = {
+        {"abc", 0, 3, true},
+        {"abc", 1, 2, true},
+        {"abc", 0, 2, false}, /* its middle */
+        {"abc", 3, 0, false},
+        {"a\\nbc", 0, 4, false},
+        {"a\\nbc", 2, 2, false},
+        {"a\\/bc", 1, 3, false},
+        {"\\\"", 0, 1, false},
+        {"\\\"\\\"\\\"\\\"", 0, 4, false},
+        {"\\\"\\\"\\\"\\\"", 1, 3, false},
+        {"abc\\\\", 0, 4, false},
+        {"\\u0041", 0, 1, false},
+        {"\xc3\xa9", 0, 2, true},
+    };
+    for (size_t i = 0; i < PX_ARRAY_LEN(cases); i++) {
+        struct buf text;
+        buf_init(&text, 100);
+        buf_printf(&text, "  [\"x\\ny\", {\"k\": \"%s\"}, \"z\"]", cases[i].string);
+        struct json_error err;
+        yyjson_doc *doc = json_parse(buf_str(&text), &err);
+        assert_non_null(doc);
+        struct str s = json_str(json_get(yyjson_arr_get(yyjson_doc_get_root(doc), 1), "k"));
+        s = (struct str){s.p + cases[i].from, cases[i].n};
+        const struct str found = json_source(doc, buf_str(&text), s);
+        assert_int_equal(found.p != NULL, cases[i].is_found);
+        if (found.p) {
+            assert_true(found.p > text.data && found.p < text.data + text.len);
+            assert_true(str_eq(found, s));
+        }
+        assert_null(json_source(doc, buf_str(&text), STR("elsewhere")).p);
+        yyjson_doc_free(doc);
+        buf_done(&text);
+    }
+}
+
 static void test_full_buffer(void **state)
 {
     (void)state;
@@ -318,6 +392,8 @@ int main(void)
         cmocka_unit_test(test_same_of_large_objects),
         cmocka_unit_test(test_roundtrip),
         cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_every_byte_everywhere),
+        cmocka_unit_test(test_source),
         cmocka_unit_test(test_full_buffer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,8 @@
 #define AMENDMENTS_MAX 2
 /* With a new output format the upstream may be silent while it compiles a grammar. */
 #define GRAMMAR_TIMEOUT_MS 200000
+/* Base64 of this size is sent from where it is in the client's body. */
+#define REFERRED_BYTES_MIN 65536
 
 /* Translation ----------------------------------------------------------------------------- */
 
@@ -37,6 +39,7 @@ static bool translate(struct request *r, struct tr_request *ret, struct api_erro
     struct tr_policy policy = r->settings->policy;
     policy.amend = r->amend;
     policy.fallback_model = r->fallback;
+    policy.referred_bytes_min = REFERRED_BYTES_MIN;
     if (r->worker->shared->memory)
         policy.memory = &memory;
     if (!tr_request(&r->arena, &policy, models_current(r->worker), buf_str(&r->body), ret, error))
@@ -122,7 +125,7 @@ static size_t write_headers(const struct leg *leg, struct upstream_header header
 }
 
 /* What the call borrows for as long as it may be sent again is in the arena. */
-static bool make_request(struct leg *leg, struct str body, struct upstream_request *ret)
+static bool make_request(struct leg *leg, struct spliced body, struct upstream_request *ret)
 {
     struct request *r = leg->request;
     const struct tr_request *t = &r->translated;
@@ -156,7 +159,7 @@ static void choose_key(struct leg *leg)
         leg->tried_keys |= UINT64_C(1) << leg->key;
 }
 
-static bool start(struct leg *leg, struct str body)
+static bool start(struct leg *leg, struct spliced body)
 {
     struct upstream_request request;
     if (!make_request(leg, body, &request))
@@ -180,7 +183,7 @@ enum go step_send(struct request *r)
         retry_budget_earn(&r->worker->shared->retry_budget);
     for (size_t i = 0; i < r->n_legs; i++) {
         choose_key(&r->legs[i]);
-        if (!start(&r->legs[i], buf_str(&r->translated.body)))
+        if (!start(&r->legs[i], tr_request_body(&r->translated)))
             return request_end(r, END_OVERLOADED, NULL);
     }
     return GO_ON;
@@ -193,13 +196,13 @@ void attempt_retry(void *arg)
     choose_key(leg);
     if (!retry_is_upstream_up(r))
         relay_fail(r, END_UPSTREAM_DOWN, end_info(END_UPSTREAM_DOWN)->message);
-    else if (!start(leg, buf_str(&r->translated.body)))
+    else if (!start(leg, tr_request_body(&r->translated)))
         relay_fail(r, END_OVERLOADED, end_info(END_OVERLOADED)->message);
     request_drive(r);
 }
 
 /* Another call for a leg whose last one is over. */
-static bool start_another(struct leg *leg, struct str body)
+static bool start_another(struct leg *leg, struct spliced body)
 {
     struct request *r = leg->request;
     buf_done(&leg->collected);
@@ -223,7 +226,7 @@ void attempt_continue(struct leg *leg)
     r->continuations++;
     if (!is_written)
         relay_fail(r, END_OUT_OF_MEMORY, end_info(END_OUT_OF_MEMORY)->message);
-    else if (!start_another(leg, buf_str(&leg->body)))
+    else if (!start_another(leg, (struct spliced){.own = buf_str(&leg->body)}))
         relay_fail(r, END_OVERLOADED, end_info(END_OVERLOADED)->message);
 }
 
@@ -244,7 +247,7 @@ bool attempt_repeat(struct leg *leg)
     leg->stream = NULL;
     buf_done(&leg->body);
     r->repeats++;
-    return start_another(leg, buf_str(&r->translated.body));
+    return start_another(leg, tr_request_body(&r->translated));
 }
 
 /* Whether an answer says nothing that the one before it did not say better. */
@@ -292,8 +295,9 @@ void leg_reset(struct leg *leg)
 
 static bool is_same(const struct tr_request *a, const struct tr_request *b)
 {
-    return str_eq(buf_str(&a->body), buf_str(&b->body)) &&
-           str_eq(str_of(a->version), str_of(b->version)) && str_eq(a->beta, b->beta);
+    const struct spliced x = tr_request_body(a), y = tr_request_body(b);
+    return spliced_eq(&x, &y) && str_eq(str_of(a->version), str_of(b->version)) &&
+           str_eq(a->beta, b->beta);
 }
 
 bool attempt_is_accepted(const struct request *r)
@@ -395,9 +399,11 @@ void attempt_has_content(struct leg *leg)
     for (size_t i = 0; i < r->n_legs; i++)
         if (!r->legs[i].has_content)
             return;
-    request_free_body(r);
-    if (!r->translated.may_pause && !r->translated.wanted.may_repeat)
+    const bool may_be_sent_again = r->translated.may_pause || r->translated.wanted.may_repeat;
+    if (!may_be_sent_again)
         buf_done(&r->translated.body);
+    if (!may_be_sent_again || r->translated.n_splices == 0)
+        request_free_body(r);
 }
 
 void attempt_remember(struct leg *leg)

@@ -26,6 +26,8 @@
 #include "server/worker.h"
 
 #define ARENA_BYTES_MAX (16u << 20)
+/* Of what a head promises, memory that is taken with the first byte of the body. */
+#define PROMISED_BYTES_MAX (1 << 20)
 
 static enum go step_route(struct request *r);
 static enum go step_authenticate(struct request *r);
@@ -397,6 +399,16 @@ static enum go step_record(struct request *r)
 
 /* What happens to it ---------------------------------------------------------------------- */
 
+/* Room for most bodies at once, so that they never have to move. */
+static bool keep_body(struct request *r, const char *p, size_t n)
+{
+    const int64_t promised = r->head.content_length;
+    const size_t room = (size_t)(promised < PROMISED_BYTES_MAX ? promised : PROMISED_BYTES_MAX);
+    if (!r->body.data && promised > (int64_t)n && !buf_reserve(&r->body, room))
+        return false;
+    return buf_append(&r->body, p, n);
+}
+
 void request_body(struct request *r, const char *p, size_t n)
 {
     if (r->step != STEP_READ)
@@ -406,7 +418,7 @@ void request_body(struct request *r, const char *p, size_t n)
         end_too_large(r);
     } else if (!body_budget_take(budget, r->settings->config.body_memory_bytes, (int64_t)n)) {
         request_end(r, END_BODY_MEMORY, NULL);
-    } else if (!buf_append(&r->body, p, n)) {
+    } else if (!keep_body(r, p, n)) {
         body_budget_give(budget, (int64_t)n);
         request_end(r, END_OUT_OF_MEMORY, NULL);
     } else {

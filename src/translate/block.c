@@ -26,7 +26,18 @@ static void write_member(struct buf *b, const char *name, struct str text)
     json_write_text(b, text);
 }
 
-static void write_media(struct buf *b, const struct media *m)
+static void write_data(struct buf *b, struct media *m)
+{
+    if (m->referred.n == 0) {
+        write_member(b, ",\"data\":", m->data);
+        return;
+    }
+    buf_append_z(b, ",\"data\":\"");
+    m->written_at = b->len;
+    buf_append_char(b, '"');
+}
+
+static void write_media(struct buf *b, struct media *m)
 {
     buf_printf(b, "{\"type\":\"%s\",\"source\":{\"type\":", m->type);
     switch (m->source) {
@@ -34,7 +45,7 @@ static void write_media(struct buf *b, const struct media *m)
     case SOURCE_TEXT:
         buf_printf(b, "\"%s\",\"media_type\":\"%s\"", m->source == SOURCE_TEXT ? "text" : "base64",
                    m->media_type);
-        write_member(b, ",\"data\":", m->data);
+        write_data(b, m);
         break;
     case SOURCE_URL:
         write_member(b, "\"url\",\"url\":", m->data);

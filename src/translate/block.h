@@ -15,7 +15,10 @@ struct media {
     enum media_source source;
     const char *media_type; /* of base64 and text */
     struct str data;        /* base64, text, a URL or a file's id */
-    struct str title;       /* a document's; empty = none */
+    struct str referred;    /* the data where the client wrote it: not copied; empty = it is */
+    size_t written_at;      /* of what is referred to, in the body; 0 = not yet */
+    struct media *next_referred;
+    struct str title; /* a document's; empty = none */
 };
 
 /* A thinking block: the upstream takes it back unchanged or not at all. */

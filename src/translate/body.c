@@ -115,6 +115,26 @@ static void write_turns(struct buf *b, const struct translation *t)
     buf_append_z(b, "]}");
 }
 
+/* What the body refers to, sorted by where: blocks may be written in another order than found. */
+static bool settle_splices(struct translation *t)
+{
+    struct splice *splices = arena_alloc(t->arena, t->media.n_referred * sizeof(*splices));
+    size_t n = 0;
+    if (!splices)
+        return refuse_memory(t);
+    for (const struct media *m = t->media.referred; m; m = m->next_referred) {
+        if (m->written_at == 0) /* its message came to nothing */
+            continue;
+        size_t i = n++;
+        for (; i > 0 && splices[i - 1].at > m->written_at; i--)
+            splices[i] = splices[i - 1];
+        splices[i] = (struct splice){m->written_at, m->referred};
+    }
+    t->out->splices = splices;
+    t->out->n_splices = n;
+    return true;
+}
+
 bool body_write(struct translation *t)
 {
     struct buf *b = &t->out->body;
@@ -129,7 +149,7 @@ bool body_write(struct translation *t)
         blocks_write(b, &t->system);
     }
     write_turns(b, t);
-    if (!b->failed)
-        return true;
-    return refuse_memory(t);
+    if (b->failed)
+        return refuse_memory(t);
+    return t->media.n_referred == 0 || settle_splices(t);
 }

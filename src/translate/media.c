@@ -65,6 +65,22 @@ bool media_settle(struct translation *t)
                         "than 2000 pixels on a side");
 }
 
+/* Megabytes are not copied where they can stand in the upstream's body as in the client's. */
+static void refer(struct translation *t, struct media *m)
+{
+    const size_t min = t->policy->referred_bytes_min;
+    if (m->source != SOURCE_BASE64 || min == 0 || m->data.n < min)
+        return;
+    if (t->out->may_pause) /* the body is written again, with what the answer has so far */
+        return;
+    m->referred = json_source(t->doc, t->source, m->data);
+    if (!m->referred.n)
+        return;
+    m->next_referred = t->media.referred;
+    t->media.referred = m;
+    t->media.n_referred++;
+}
+
 /* One image or document that is found, with the part's cache marker. */
 static bool add_media(struct translation *t, const struct content_part *p, struct media found)
 {
@@ -73,6 +89,7 @@ static bool add_media(struct translation *t, const struct content_part *p, struc
     if (!block)
         return refuse_memory(t);
     *m = found;
+    refer(t, m);
     block->media = m;
     return content_cache(t, p, &block->cache);
 }

@@ -124,8 +124,12 @@ bool tr_request(struct arena *arena, const struct tr_policy *policy, const struc
                              .metadata = STR(""),
                              .reasoning_forms = policy->reasoning_forms,
                              .anthropic_usage = policy->anthropic_usage};
-    struct translation t = {
-        .arena = arena, .policy = policy, .models = models, .out = &out, .err = err};
+    struct translation t = {.arena = arena,
+                            .policy = policy,
+                            .models = models,
+                            .out = &out,
+                            .err = err,
+                            .source = body};
     struct json_error json_err;
     yyjson_doc *doc = json_parse(body, &json_err);
     if (!doc && json_err.is_memory)
@@ -136,6 +140,7 @@ bool tr_request(struct arena *arena, const struct tr_policy *policy, const struc
                       json_err.offset, json_err.message);
         return false;
     }
+    t.doc = doc;
     buf_init(&out.body, TR_BODY_MAX);
     buf_init(&t.format.schema, TR_BODY_MAX);
     /* One allocation for nearly every body; a failure shows when it is written. */

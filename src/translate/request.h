@@ -10,7 +10,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "base/str.h"
+#include "base/spliced.h"
 #include "translate/amend.h"
 #include "translate/api_error.h"
 #include "translate/memory.h"
@@ -40,6 +40,8 @@ struct tr_policy {
     enum tr_cache cache;         /* automatic prompt caching */
     bool eager_tool_input;       /* tools stream their input before a value is complete */
     bool verbosity_instruction;  /* `verbosity` becomes a sentence of the system prompt */
+    size_t referred_bytes_min;   /* base64 of so many bytes is not copied: tr_request.splices; 0 =
+                                  * all is */
     bool strict;                 /* every ignore, clamp and repair is a 400 that names it */
     struct tr_amend amend;       /* what the upstream is known to refuse */
     const struct tr_memory *memory; /* answers of this tenant; NULL = none are remembered */
@@ -50,7 +52,9 @@ struct tool_names;
 
 /* What the rest of the way needs to know of a request. Strings live in the arena or the input. */
 struct tr_request {
-    struct buf body;          /* the Anthropic request, stream: true; owned, buf_done it */
+    struct buf body;              /* the Anthropic request, stream: true; owned, buf_done it */
+    const struct splice *splices; /* texts of the client's body in between, see tr_request_body */
+    size_t n_splices;
     const char *version;      /* value of the anthropic-version header */
     struct str beta;          /* value of the anthropic-beta header; empty = none */
     struct str asked_model;   /* as the client named it; empty = it named none */
@@ -86,11 +90,18 @@ struct tr_request {
 #define TR_BODY_MAX (64u << 20) /* an upstream body; the client's own limit is half of it */
 
 /*
- * Translates `body`. `models` may be NULL (class table only). True: *ret is filled, its body owned
- * by the caller. False: *err says what to answer; nothing is owned.
+ * Translates `body`, which must stay for as long as the result where that has splices. `models` may
+ * be NULL (class table only). True: *ret is filled, its body owned by the caller. False: *err says
+ * what to answer; nothing is owned.
  */
 bool tr_request(struct arena *arena, const struct tr_policy *policy, const struct tr_models *models,
                 struct str body, struct tr_request *ret, struct api_error *err) PX_MUST_CHECK;
+
+/* The whole Anthropic request. Borrows. */
+static inline struct spliced tr_request_body(const struct tr_request *r)
+{
+    return (struct spliced){buf_str(&r->body), r->splices, r->n_splices};
+}
 
 /* Whether a field of this name means anything here. */
 bool tr_is_field(struct str name);

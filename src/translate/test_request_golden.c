@@ -309,6 +309,30 @@ static void check_without_memory(struct run *r, const struct call *full)
         run_scarce(r, full, LONG_MAX, false, max);
 }
 
+static size_t splices_seen;
+
+/* The same bytes where as much as can be stays in the client's body. */
+static void check_referring(struct run *r, const struct call *full)
+{
+    struct call c = {.policy = full->policy};
+    struct arena arena;
+    arena_init(&arena, ARENA_MAX);
+    c.policy.referred_bytes_min = 1;
+    c.is_fine = tr_request(&arena, &c.policy, full->models, buf_str(&full->in), &c.req, &c.err);
+    const struct spliced body = tr_request_body(&c.req);
+    const size_t n = c.is_fine ? spliced_bytes(&body) : 0;
+    char *flat = malloc(n + 1);
+    assert_non_null(flat);
+    if (!c.is_fine || n != spliced_read(&body, 0, flat, n) ||
+        !str_eq((struct str){flat, n}, buf_str(&full->req.body)))
+        complain(r, "with splices", buf_str(&full->req.body), (struct str){flat, n});
+    splices_seen += body.n_splices;
+    free(flat);
+    if (c.is_fine)
+        buf_done(&c.req.body);
+    arena_done(&arena);
+}
+
 static void run_case(struct run *r)
 {
     struct call c = {.policy = policy_of(json_get(r->test, "policy")),
@@ -329,6 +353,8 @@ static void run_case(struct run *r)
         complain(r, "accepted", STR("an error"), buf_str(&c.req.body));
     else
         check_request(r, &c.req);
+    if (c.is_fine)
+        check_referring(r, &c);
     check_without_memory(r, &c);
     if (c.is_fine)
         buf_done(&c.req.body);
@@ -368,6 +394,8 @@ static void test_file(void **state)
     yyjson_doc_free(doc);
     free(text);
     assert_int_equal(failed, 0);
+    if (str_ends(str_of(path), STR("17_media.json")))
+        assert_true(splices_seen > 5);
 }
 
 #define FILES_MAX 64

@@ -42,7 +42,7 @@ struct block {
     union {
         struct str text;
         yyjson_val *value;
-        const struct media *media;
+        struct media *media;
         const struct thought *thought;
         struct tool_use *tool_use;
         const struct tool_result *tool_result;
@@ -68,6 +68,8 @@ struct turn {
 /* Images and documents of the request so far: the upstream limits how many, and their size. */
 struct media_count {
     size_t images, all;
+    struct media *referred; /* whose data stays in the client's body */
+    size_t n_referred;
     const char *wide_path; /* of the first image that is too large among many; NULL = none */
 };
 
@@ -107,6 +109,8 @@ struct translation {
     struct api_error *err;
     struct report report;
 
+    struct str source; /* the client's body, */
+    yyjson_doc *doc;   /* and what was read from it */
     yyjson_val *root;
     yyjson_val *field[FIELD_COUNT]; /* as the client sent them; NULL = absent or null */
 

@@ -24,8 +24,8 @@ static struct upstream_call *current(const struct connection *c)
 
 static bool has_body(const struct upstream_request *r)
 {
-    return r->body.n > 0 || str_eq(r->method, STR("POST")) || str_eq(r->method, STR("PUT")) ||
-           str_eq(r->method, STR("PATCH"));
+    return spliced_bytes(&r->body) > 0 || str_eq(r->method, STR("POST")) ||
+           str_eq(r->method, STR("PUT")) || str_eq(r->method, STR("PATCH"));
 }
 
 /* Through a proxy that makes no tunnel, requests are addressed to it: RFC 9112, 3.2.2. */
@@ -59,7 +59,7 @@ static void write_head(struct buf *out, const struct upstream_settings *s,
         buf_append_z(out, s->egress.proxy.authorization);
     }
     if (has_body(r))
-        buf_printf(out, "\r\ncontent-length: %zu", r->body.n);
+        buf_printf(out, "\r\ncontent-length: %zu", spliced_bytes(&r->body));
     buf_append_z(out, "\r\n\r\n");
 }
 
@@ -67,15 +67,16 @@ static void write_head(struct buf *out, const struct upstream_settings *s,
 static void upload(struct connection *c)
 {
     struct h1_state *h = c->state;
-    struct str body = current(c)->request.body;
-    while (h->body_sent < body.n && channel_waiting(&c->channel) < CONNECTION_HIGH_WATER_BYTES) {
-        size_t n = body.n - h->body_sent;
-        if (n > CONNECTION_SLICE_BYTES)
-            n = CONNECTION_SLICE_BYTES;
-        channel_write(&c->channel, body.p + h->body_sent, n);
+    const struct spliced *body = &current(c)->request.body;
+    h->is_uploading = false;
+    for (struct str run; (run = spliced_run(body, h->body_sent)).n > 0;) {
+        h->is_uploading = channel_waiting(&c->channel) >= CONNECTION_HIGH_WATER_BYTES;
+        if (h->is_uploading)
+            return;
+        const size_t n = run.n < CONNECTION_SLICE_BYTES ? run.n : CONNECTION_SLICE_BYTES;
+        channel_write(&c->channel, run.p, n);
         h->body_sent += n;
     }
-    h->is_uploading = h->body_sent < body.n;
 }
 
 static void h1_start(struct connection *c, struct upstream_call *call)
@@ -84,14 +85,19 @@ static void h1_start(struct connection *c, struct upstream_call *call)
     struct buf *out = &c->pool->scratch;
     const struct upstream_request *r = &call->request;
     h->is_reusable = false;
-    h->body_sent = r->body.n < CONNECTION_SLICE_BYTES ? r->body.n : CONNECTION_SLICE_BYTES;
+    h->body_sent = 0;
     if (str_eq(r->method, STR("HEAD")))
         h1_expect_no_body(h->parser);
     if (call->is_paused)
         channel_pause(&c->channel);
     buf_reset(out);
     write_head(out, &c->pool->settings, r);
-    buf_append(out, r->body.p, h->body_sent); /* in one write with the head */
+    const size_t body_bytes = spliced_bytes(&r->body);
+    const size_t n = body_bytes < CONNECTION_SLICE_BYTES ? body_bytes : CONNECTION_SLICE_BYTES;
+    char *with_head = buf_reserve(out, n); /* in one write with it */
+    if (with_head)
+        h->body_sent = spliced_read(&r->body, 0, with_head, n);
+    out->len += h->body_sent;
     if (out->failed) {
         call_fail(call, UPSTREAM_UNREACHABLE, "out of memory");
         return;

@@ -102,7 +102,7 @@ static size_t make_fields(struct h2_field *f, const struct upstream *u,
     f[n++] = (struct h2_field){STR(":path"), path};
     for (size_t i = 0; i < r->n_headers; i++)
         f[n++] = (struct h2_field){r->headers[i].name, r->headers[i].value};
-    if (r->body.n > 0)
+    if (spliced_bytes(&r->body) > 0)
         f[n++] = (struct h2_field){STR("content-length"), length};
     return n;
 }
@@ -114,7 +114,7 @@ static void h2_start(struct connection *c, struct upstream_call *call)
     const struct upstream_request *r = &call->request;
     struct h2_field fields[FIELDS_MAX];
     char length[24];
-    int length_n = snprintf(length, sizeof(length), "%zu", r->body.n);
+    int length_n = snprintf(length, sizeof(length), "%zu", spliced_bytes(&r->body));
     buf_reset(&u->scratch);
     buf_append_z(&u->scratch, u->settings.origin.path_prefix);
     buf_append_str(&u->scratch, r->path);
@@ -124,7 +124,7 @@ static void h2_start(struct connection *c, struct upstream_call *call)
     }
     size_t n =
         make_fields(fields, u, r, buf_str(&u->scratch), (struct str){length, (size_t)length_n});
-    if (!h2_client_request(h->client, &call->stream, fields, n, r->body)) {
+    if (!h2_client_request(h->client, &call->stream, fields, n, &r->body)) {
         if (!h2_client_is_draining(h->client)) {
             call_fail(call, UPSTREAM_UNREACHABLE, "out of memory");
             return;

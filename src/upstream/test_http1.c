@@ -341,7 +341,7 @@ static void start_impatient(struct h1_fixture *f, struct probe *p)
 {
     struct upstream_request r = {.method = STR("POST"),
                                  .path = STR("/v1/messages"),
-                                 .body = STR("{}"),
+                                 .body.own = STR("{}"),
                                  .idle_timeout_ms = 100};
     *p = (struct probe){0};
     probe_start_with(p, &f->world, &r);

@@ -180,7 +180,7 @@ static void test_stalled_stream(void **state)
         world_connect(&f.world);
         struct upstream_request r = {.method = STR("POST"),
                                      .path = STR("/stalled"),
-                                     .body = STR("{}"),
+                                     .body.own = STR("{}"),
                                      .idle_timeout_ms = 150};
         probe_start_with(&p, &f.world, &r);
         run_until(&f.world, probe_is_over, &p);
@@ -483,7 +483,7 @@ static void test_destroy_in_callbacks(void **state)
         for (size_t k = 0; k < PX_ARRAY_LEN(p); k++) {
             struct upstream_request r = {.method = STR("POST"),
                                          .path = STR("/"),
-                                         .body = STR("{}"),
+                                         .body.own = STR("{}"),
                                          .idle_timeout_ms = 4000};
             p[k] = (struct probe){0};
             p[k].in_head = i == 0 ? destroy_there : NULL;

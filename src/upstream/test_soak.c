@@ -150,7 +150,7 @@ static void start_one(void)
     struct upstream_request r = {
         .method = STR("POST"),
         .path = STR("/"),
-        .body = {body, roll(10) == 0 ? sizeof(body) : roll(100) + 1},
+        .body.own = {body, roll(10) == 0 ? sizeof(body) : roll(100) + 1},
         .idle_timeout_ms = 100 + roll(100),
     };
     probe_start_with(p, world, &r);

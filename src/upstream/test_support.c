@@ -162,7 +162,7 @@ void probe_start(struct probe *p, struct world *w, const char *path, struct str 
                                  .path = str_of(path),
                                  .headers = headers,
                                  .n_headers = PX_ARRAY_LEN(headers),
-                                 .body = body,
+                                 .body.own = body,
                                  .idle_timeout_ms = 3000};
     probe_start_with(p, w, &r);
 }

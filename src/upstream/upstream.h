@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/str.h"
+#include "base/spliced.h"
 #include "net/egress.h"
 #include "net/loop.h"
 #include "net/resolver.h"
@@ -60,7 +60,7 @@ struct upstream_request {
     struct str path; /* without the origin's prefix: "/v1/messages" */
     const struct upstream_header *headers;
     size_t n_headers; /* host, content-length and the connection's own are added */
-    struct str body;
+    struct spliced body;
     int64_t
         idle_timeout_ms; /* between any two signs of life, the first included (headers, bytes) */
 };

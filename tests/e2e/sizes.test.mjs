@@ -1,11 +1,13 @@
 // What is too large, too deep or too much: refused by name, and the server goes on.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 
 import { readMetrics } from './lib/exposition.mjs';
 import { Connection, ask, chat, request, send } from './lib/http.mjs';
 import { startUpstream, EVENTS, START, BLOCK, LAST, delta } from './lib/upstream.mjs';
-import { isSanitized, sleep, startProxy, until } from './lib/process.mjs';
+import { PNG } from './lib/content.mjs';
+import { isSanitized, makeCertificate, sleep, startProxy, until } from './lib/process.mjs';
 
 const MB = 1 << 20;
 const answer = (res) => res.writeHead(200, EVENTS).end(START + BLOCK + delta('taken') + LAST);
@@ -51,6 +53,44 @@ describe('requests of many parts', () => {
       assert.ok(ms < (isSanitized ? 15_000 : 2500), `${ms} ms`);
       assert.equal((await send(proxy.port, request('GET', '/health'))).status, 200);
     });
+});
+
+describe('pictures of megabytes', () => {
+  const picture = (size, fill) => Buffer.concat([PNG, Buffer.alloc(size, fill)]).toString('base64');
+  const pictures = [picture(2 * MB, 'ab\xff'), picture(60_000, '/+?'), picture(100, 'x'), picture(1.5 * MB, '>>?')];
+  const part = (data) => ({ type: 'image_url', image_url: { url: `data:image/png;base64,${data}` } });
+  const content = pictures.flatMap((data, i) => [{ type: 'text', text: `"${i}"\n\u00e9` }, part(data)]);
+  const data = (body) => JSON.parse(body).messages[0].content.filter(({ type }) => type === 'image').map(({ source }) => source.data);
+  const files = makeCertificate();
+  const certificate = { certPem: readFileSync(files.cert), keyPem: readFileSync(files.key) };
+
+  // Each answer in turn; the last one stays.
+  const cases = [
+    ['at once', {}, [answer]],
+    ['again behind a failure', {}, [(res) => res.writeHead(529).end(), answer]],
+    ['again behind an answer that is no JSON', { response_format: { type: 'json_object' } }, [answer, (res) => res.writeHead(200, EVENTS).end(START + BLOCK + delta('{}') + LAST)]],
+  ];
+  for (const protocol of ['HTTP/1.1', 'HTTP/2'])
+    for (const [name, more, answers] of cases)
+      it(`${protocol}: they arrive byte for byte, ${name}`, async () => {
+        const bodies = [];
+        const own = await startUpstream((res, body) => {
+          bodies.push(body);
+          answers[Math.min(bodies.length, answers.length) - 1](res);
+        }, protocol === 'HTTP/2' ? certificate : null);
+        const through = await startProxy(own, { RETRIES: '1', UPSTREAM_CA_FILE: files.cert });
+        try {
+          const got = await send(through.port, chat(ask(content, more)));
+          assert.equal(got.status, 200, got.text);
+          assert.equal(bodies.length, answers.length);
+          for (const body of bodies) assert.ok(data(body).every((text, i) => text === pictures[i]), 'another picture');
+          assert.equal(data(bodies[0]).length, pictures.length);
+          assert.ok(bodies.every((body) => body === bodies[0]));
+        } finally {
+          await through.stop();
+          await own.stop();
+        }
+      });
 });
 
 describe('BODY_MEMORY_BYTES', () => {

@@ -26,7 +26,7 @@ LIBC = {
 }
 
 # What base/ offers without a clock, a log or randomness.
-BASE = ('buf_', 'arena_', 'str_', 'utf8_', 'list_', 'siphash_')
+BASE = ('buf_', 'arena_', 'str_', 'spliced_', 'utf8_', 'list_', 'siphash_')
 
 # library -> the prefixes it may import besides LIBC, BASE and its own symbols
 PURE = {

@@ -137,16 +137,18 @@ def streams(count, tokens, gap_ms, rate):
 
 
 def held(bench, contender, point):
-    """Looks for the most streams that are on time, by doubling and then by halves."""
+    """Looks for the most streams that it keeps up with, by doubling and then by halves. The median
+    lag tells: it grows with every token under overload, and is not what the machine else does. The
+    last stream has begun before the first is over, so that they are open at once."""
     tokens, gap_ms = bench.scale.tokens(HELD_TOKENS), 20
     body = bench.bodies.path(contender, bodies.streamed, tokens, f'{gap_ms}ms')
     most = bench.scale.streams(HELD_MOST)
     low, high, n = 0, None, min(HELD_FIRST, most)
     figures = {}
     while high is None or high - low > low // 8:
-        report = measure.load(contender, body, n, n, tokens=tokens, rate=n,
-                              timeout=5 + tokens * gap_ms // 500)
-        if report['ok'] == n and report['lag_us']['p99'] <= HELD_LAG_US:
+        report = measure.load(contender, body, n, n, tokens=tokens, timeout=5 + tokens * gap_ms // 500,
+                              rate=max(1, n * 2500 // (tokens * gap_ms)))
+        if report['ok'] == n and 'all_begun' in report and report['lag_us']['p50'] <= HELD_LAG_US:
             low, figures = n, stream_figures(report, n)
         else:
             high = n
@@ -157,7 +159,7 @@ def held(bench, contender, point):
     return dict(figures, held=low)
 
 
-HELD_TOKENS, HELD_LAG_US, HELD_FIRST, HELD_MOST = 150, 100_000, 64, 4096
+HELD_TOKENS, HELD_LAG_US, HELD_FIRST, HELD_MOST = 250, 100_000, 64, 4096
 HELD_METRICS = [Metric('held', 'streams'), Metric('cpu_us', 'CPU µs an event', 2),
                 Metric('first_p50_us', 'first token p50 µs'), Metric('lag_p50_us', 'lag p50 µs'),
                 Metric('lag_p99_us', 'p99')]
@@ -234,7 +236,7 @@ WORKLOADS = {one.name: one for one in [
              'about as many as one core can simulate and check: see direct.',
              streams(2000, 300, 20, 1000), STREAM_METRICS),
     Workload('held', 'Streams that one core holds', 'One token every 20 ms: the most streams that are '
-             'all whole, with 99 % of their tokens within 100 ms of their time.', held, HELD_METRICS),
+             'all whole, their median token no more than 100 ms late (an overload grows it to seconds).', held, HELD_METRICS),
     Workload('agent', 'Agent bodies', '200 KB of history, 40 tools; 8 connections.',
              closed(bodies.agent, 8, peak=True), LARGE_METRICS),
     Workload('image', 'A large image', '5 MB of base64, one connection.',

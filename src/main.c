@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "cli/cli.h"
 
 /* Standard streams that were closed are nowhere: else a client's socket would get their number, and
@@ -18,5 +19,7 @@ static void hold_standard_streams(void)
 int main(int argc, char **argv)
 {
     hold_standard_streams();
-    return cli_main(argc, argv);
+    const int code = cli_main(argc, argv);
+    log_finish();
+    return code;
 }

@@ -89,7 +89,7 @@ class Contender:
     ca = None  # for clients, where it is asked with TLS
 
     def __init__(self, upstream, workers=1):
-        self.folder = tempfile.mkdtemp(prefix='bench-')
+        self.folder = None  # for its files, while it runs
         self.upstream, self.workers = upstream, workers
         self.port = free_port()
         self.url = f'http://127.0.0.1:{self.port}{self.path}'
@@ -122,6 +122,7 @@ class Contender:
 
     def start(self):
         """Runs it and waits until it answers; returns the seconds that took."""
+        self.folder = tempfile.mkdtemp(prefix='bench-')
         began = time.monotonic()
         command, env = self.command()
         pinned = set(measure.cores()[:2]) if self.workers > 1 else measure.cores()[0]
@@ -164,7 +165,7 @@ class Contender:
     def stop(self):
         if self.server:
             self.server.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Direct(Contender):

@@ -40,10 +40,24 @@ def cores():
     return mine[0], mine[1 % len(mine)], mine[min(2, len(mine) - 1)]
 
 
+def set_niceness(niceness):
+    """Of this process and of the children to come. Linux weighs sessions against each other first."""
+    os.setpriority(os.PRIO_PROCESS, 0, niceness)
+    if os.path.exists('/proc/self/autogroup'):
+        with open('/proc/self/autogroup', 'w') as file:
+            file.write(str(niceness))
+
+
 def spawn(command, core, env=None, **how):
-    """A child pinned to a core, or to a set of them."""
-    pinned = core if isinstance(core, (set, list)) else {core}
-    return subprocess.Popen(command, env=env, preexec_fn=lambda: os.sched_setaffinity(0, pinned), **how)
+    """A child pinned to a core, or to a set of them, as nice as we are."""
+    pinned = core if isinstance(core, set) else {core}
+    niceness = os.getpriority(os.PRIO_PROCESS, 0)
+
+    def prepare():
+        os.sched_setaffinity(0, pinned)
+        if niceness:
+            set_niceness(niceness)
+    return subprocess.Popen(command, env=env, preexec_fn=prepare, **how)
 
 
 # --- CPU and memory of processes ----------------------------------------------------------------

@@ -1,5 +1,5 @@
 /*
- * The arena: a list of blocks, each at least ARENA_BLOCK_BYTES, handed out from the front.
+ * The arena: a list of blocks, handed out from the front.
  */
 #include "base/arena.h"
 
@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARENA_BLOCK_BYTES 2048
+/* What a request that streams keeps fits into the first; who needs more is likely to need much. */
+#define FIRST_BLOCK_BYTES 1024
+#define BLOCK_BYTES       2048
 
 struct arena_block {
     struct arena_block *next;
@@ -42,13 +44,14 @@ void arena_wipe(struct arena *a)
 /* A block for at least `step` bytes. A large one goes behind the head, whose rest stays in use. */
 static struct arena_block *add_block(struct arena *a, size_t step)
 {
-    size_t cap = step > ARENA_BLOCK_BYTES ? step : ARENA_BLOCK_BYTES;
+    const size_t usual = a->head ? BLOCK_BYTES : FIRST_BLOCK_BYTES;
+    const size_t cap = step > usual ? step : usual;
     struct arena_block *b = malloc(sizeof(*b) + cap);
     if (!b)
         return NULL;
     b->used = 0;
     b->cap = cap;
-    struct arena_block **place = step > ARENA_BLOCK_BYTES && a->head ? &a->head->next : &a->head;
+    struct arena_block **place = step > usual && a->head ? &a->head->next : &a->head;
     b->next = *place;
     *place = b;
     return b;
@@ -57,7 +60,7 @@ static struct arena_block *add_block(struct arena *a, size_t step)
 static void *take(struct arena *a, size_t n)
 {
     const size_t align = alignof(max_align_t);
-    if (n > SIZE_MAX - ARENA_BLOCK_BYTES - sizeof(struct arena_block))
+    if (n > SIZE_MAX - BLOCK_BYTES - sizeof(struct arena_block))
         return NULL;
     size_t step = (n + align - 1) & ~(align - 1);
     if (step > a->max || a->used > a->max - step)

@@ -55,7 +55,7 @@ static bool fits(struct buf *b, size_t n)
     return true;
 }
 
-char *buf_reserve(struct buf *b, size_t n)
+char *buf_reserve_grown(struct buf *b, size_t n)
 {
     if (!fits(b, n) || !grow(b, b->len + n))
         return NULL;

@@ -41,7 +41,7 @@ bool buf_append_i64(struct buf *b, int64_t number);
 /* As printf; `%s`, `%.*s` and whole numbers without a width are the cheap directives. */
 bool buf_printf(struct buf *b, const char *format, ...) PX_PRINTF(2, 3);
 /* Room for `n` more bytes at data + len; the caller then raises len. NULL when there is none. */
-char *buf_reserve(struct buf *b, size_t n);
+static inline char *buf_reserve(struct buf *b, size_t n);
 /* The same, and room for a NUL behind them that does not count against the maximum. */
 char *buf_reserve_z(struct buf *b, size_t n);
 /* Drops `n` bytes (at most len) from the front. */
@@ -52,14 +52,26 @@ static inline struct str buf_str(const struct buf *b)
     return (struct str){b->data ? b->data : "", b->len};
 }
 
-/* buf_append where memory must grow, or nothing is to be written. */
+/* The same where memory must grow, or nothing is to be written. */
+char *buf_reserve_grown(struct buf *b, size_t n);
 bool buf_append_grown(struct buf *b, const void *p, size_t n);
 
-/* Inline, as an answer is made of hundreds of small pieces. */
-static inline bool buf_append(struct buf *b, const void *p, size_t n)
+/* Whether `n` bytes, and one at least, fit into the memory that is there. */
+static inline bool buf_has_room(const struct buf *b, size_t n)
 {
     size_t end = b->cap < b->max ? b->cap : b->max;
-    if (n == 0 || b->len > end || n > end - b->len)
+    return n > 0 && b->len <= end && n <= end - b->len;
+}
+
+/* Inline, as an answer is made of hundreds of small pieces. */
+static inline char *buf_reserve(struct buf *b, size_t n)
+{
+    return buf_has_room(b, n) ? b->data + b->len : buf_reserve_grown(b, n);
+}
+
+static inline bool buf_append(struct buf *b, const void *p, size_t n)
+{
+    if (!buf_has_room(b, n))
         return buf_append_grown(b, p, n);
     memcpy(b->data + b->len, p, n);
     b->len += n;

@@ -1,13 +1,9 @@
 /*
  * Formats log lines and writes them whole, so that threads never mix theirs; what a thread logs in
  * one turn of its loop goes out together.
- * Nobody waits for a reader: what standard error has no room for is lost, and the next line says
- * so.
  */
 #include "base/log.h"
 
-#include <poll.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
@@ -15,10 +11,12 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/log_output.h"
 #include "base/utf8.h"
 
-/* As much as a pipe takes in one piece (PIPE_BUF). */
-#define LOG_LINE_MAX 4096
+#define LOG_LINE_MAX LOG_PIECE_BYTES_MAX
+/* As long as the end of the process is put off for lines that nobody reads. */
+#define LOG_FINISH_MS 1000
 /* What ends a line that had to leave fields out. */
 #define LOG_TAIL_BYTES 32
 /* As much of a text as a line shows, so that one long text does not push the others out. */
@@ -26,9 +24,6 @@
 
 static _Atomic int lowest_level = LOG_INFO;
 static bool is_json;
-/* One at a time, or the room that two threads see is gone for the second. */
-static pthread_mutex_t output_lock = PTHREAD_MUTEX_INITIALIZER;
-static int64_t n_lost; /* under the lock: lines since the last one that went out */
 /* This thread's lines that did not go out yet. */
 static _Thread_local struct {
     char bytes[LOG_LINE_MAX];
@@ -185,40 +180,22 @@ static struct str format_line(struct line *line, enum log_level level, const cha
     return buf_str(&b);
 }
 
-/* Whether a line can be written without waiting: a pipe says so when it has room for PIPE_BUF. */
-static bool has_room(void)
-{
-    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
-    return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
-}
-
-/* `n` lines at once, no more bytes than a pipe with room takes whole. */
-static void put(struct str lines, int64_t n)
-{
-    if (!has_room())
-        n_lost += n;
-    else if (write(STDERR_FILENO, lines.p, lines.n) < 0) {
-        /* Nowhere left to say it. */
-    }
-}
-
-static void put_lost(void)
+static void put_lost(int64_t n)
 {
     struct line line;
-    const struct log_field field = LOG_I("lines", n_lost);
-    n_lost = 0;
-    put(format_line(&line, LOG_WARNING, "the log was not read: lines are missing", &field, 1), 1);
+    const struct log_field field = LOG_I("lines", n);
+    log_output_write(
+        format_line(&line, LOG_WARNING, "the log was not read: lines are missing", &field, 1), 1);
 }
 
 void log_flush(void)
 {
     if (batch.n == 0)
         return;
-    pthread_mutex_lock(&output_lock);
-    if (n_lost > 0 && has_room())
-        put_lost();
-    put((struct str){batch.bytes, batch.len}, batch.n);
-    pthread_mutex_unlock(&output_lock);
+    const int64_t n_lost = log_output_take_lost();
+    if (n_lost > 0)
+        put_lost(n_lost);
+    log_output_write((struct str){batch.bytes, batch.len}, batch.n);
     batch.len = 0;
     batch.n = 0;
 }
@@ -245,4 +222,10 @@ void log_write(enum log_level level, const char *message, const struct log_field
     batch.n++;
     if (!batch.is_held || level >= LOG_WARNING)
         log_flush();
+}
+
+void log_finish(void)
+{
+    log_release();
+    log_output_finish(LOG_FINISH_MS);
 }

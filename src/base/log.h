@@ -29,7 +29,10 @@ void log_setup(enum log_level lowest, enum log_format format);
 /* At any time, from any thread. */
 void log_set_level(enum log_level lowest);
 bool log_is_on(enum log_level level);
-/* Writes a line, never a part of one. Control characters in texts are escaped. */
+/*
+ * Writes a line, never a part of one; waits for nobody (base/log_output.h). Control characters in
+ * texts are escaped.
+ */
 void log_write(enum log_level level, const char *message, const struct log_field *fields, size_t n);
 
 /*
@@ -39,6 +42,8 @@ void log_write(enum log_level level, const char *message, const struct log_field
 void log_hold(void);
 void log_release(void);
 void log_flush(void);
+/* At the end of the process: for a moment, waits for who reads the log. */
+void log_finish(void);
 
 #define log_line(level, message, ...)                                                              \
     do {                                                                                           \

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -186,33 +187,91 @@ static void long_lines(void **state)
     assert_non_null(strstr(line, ",\"cut\":true}\n"));
 }
 
-/* cell S16: a pipe that nobody reads. */
+/* Reads until `needle` has come, into `text`. */
+static void read_until(const struct catcher *c, char *text, size_t size, const char *needle)
+{
+    size_t n = 0;
+    text[0] = '\0';
+    while (!strstr(text, needle)) {
+        const ssize_t got = read(c->pipe_read, text + n, size - 1 - n);
+        assert_true(got > 0);
+        n += (size_t)got;
+        text[n] = '\0';
+    }
+}
+
+static void fill_stderr(void)
+{
+    const char filling[4096] = " ";
+    const int flags = fcntl(STDERR_FILENO, F_GETFL);
+    fcntl(STDERR_FILENO, F_SETFL, flags | O_NONBLOCK);
+    while (write(STDERR_FILENO, filling, 1) > 0)
+        ;
+    fcntl(STDERR_FILENO, F_SETFL, flags);
+}
+
+static size_t count(const char *text, const char *needle)
+{
+    size_t n = 0;
+    while ((text = strstr(text, needle)) != NULL) {
+        n++;
+        text++;
+    }
+    return n;
+}
+
+/* cell S16: a pipe that nobody reads: nobody waits, what is kept comes later, the rest is counted.
+ */
 static void test_full_pipe_stops_nobody(void **state)
 {
     (void)state;
-    static char bytes[1 << 20];
-    char filling[4096] = {0};
+    static char text[4 << 20];
+    enum { LINES = 20000 };
     struct catcher c = catch_stderr();
     log_setup(LOG_INFO, LOG_JSON);
-    const int flags = fcntl(STDERR_FILENO, F_GETFL);
-    fcntl(STDERR_FILENO, F_SETFL, flags | O_NONBLOCK);
-    while (write(STDERR_FILENO, filling, sizeof(filling)) > 0)
-        ;
-    fcntl(STDERR_FILENO, F_SETFL, flags);
-    alarm(10); /* ends the test, where it blocks */
-    for (int i = 0; i < 3; i++)
+    fill_stderr();
+    alarm(60); /* ends the test, where it blocks */
+    for (int i = 0; i < 100; i++)
         log_line(LOG_INFO, "unread", LOG_I("i", i));
-    alarm(0);
-    assert_in_range(read(c.pipe_read, bytes, sizeof(bytes)), sizeof(filling), sizeof(bytes));
+    read_until(&c, text, sizeof(text), "\"i\":99}\n");
+    assert_int_equal(count(text, "\"unread\""), 100);
+    fill_stderr();
+    for (int i = 0; i < LINES; i++)
+        log_line(LOG_INFO, "many", LOG_I("i", i));
+    log_finish(); /* waits for a moment only */
+    char kept[200];
+    read_until(&c, text, sizeof(text), "\"i\":2000}\n");
+    const size_t n_read = count(text, "\"many\"");
+    log_finish();
     log_line(LOG_INFO, "read");
-    log_line(LOG_INFO, "again");
-    char lines[LINE_SIZE];
-    release_stderr(&c, lines);
-    const char *missing = strstr(lines, "\"lines\":3}\n");
+    read_until(&c, text, sizeof(text), "\"read\"}\n");
+    alarm(0);
+    const char *missing = strstr(text, "\"lines\":");
     assert_non_null(missing);
-    assert_null(strstr(lines, "unread"));
-    assert_non_null(strstr(missing, "\"read\"}\n"));
-    assert_non_null(strstr(missing, "\"again\"}\n"));
+    snprintf(kept, sizeof(kept), "\"lines\":%zu}\n", LINES - n_read - count(text, "\"many\""));
+    assert_memory_equal(missing, kept, strlen(kept));
+    release_stderr(&c, text);
+}
+
+/* A socket calls itself full early: no reason to lose a line. */
+static void a_burst_into_a_socket(void **state)
+{
+    (void)state;
+    static char text[1 << 20];
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    struct catcher c = {dup(STDERR_FILENO), ends[0]};
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[1]);
+    log_setup(LOG_INFO, LOG_JSON);
+    alarm(60);
+    for (int i = 0; i < 1000; i++)
+        log_line(LOG_INFO, "burst", LOG_I("i", i));
+    read_until(&c, text, sizeof(text), "\"i\":999}\n");
+    alarm(0);
+    assert_int_equal(count(text, "\"burst\""), 1000);
+    log_finish();
+    release_stderr(&c, text);
 }
 
 static size_t waiting_bytes(const struct catcher *c)
@@ -292,6 +351,7 @@ int main(void)
         cmocka_unit_test(auto_is_json_off_a_terminal),
         cmocka_unit_test(long_lines),
         cmocka_unit_test(test_full_pipe_stops_nobody),
+        cmocka_unit_test(a_burst_into_a_socket),
         cmocka_unit_test(held_lines),
         cmocka_unit_test(lines_need_no_memory),
     };

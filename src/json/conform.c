@@ -237,7 +237,8 @@ static enum conformance key_properties(struct walk *w, const struct keyword *k)
     return all;
 }
 
-enum conformance walk_matches(struct walk *w, struct str pattern, struct str text)
+/* Whether the text has a part that the pattern describes. */
+static enum conformance walk_matches(struct walk *w, struct str pattern, struct str text)
 {
     struct regex re;
     if (!walk_spend(w, pattern.n + 64) || !regex_compile(&re, pattern) || !walk_spend(w, re.n_ops))

@@ -60,9 +60,6 @@ yyjson_val *walk_target(const struct walk *w, struct str ref);
 /* The one string among an enum's (or the const's) that equals `text` but for case; else NULL. */
 yyjson_val *walk_same_but_case(struct walk *w, yyjson_val *node, struct str text);
 
-/* Whether the text has a part that the pattern describes. */
-enum conformance walk_matches(struct walk *w, struct str pattern, struct str text);
-
 /* Keywords that look at one value, and none of its parts. */
 enum conformance value_type(struct walk *w, const struct keyword *k);
 enum conformance value_enum(struct walk *w, const struct keyword *k);

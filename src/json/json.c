@@ -234,9 +234,10 @@ static inline size_t copy_plain(char *to, const char *from)
     const bytes16 hits = (bytes16)((v < 0x20) | (v == '"') | (v == '\\'));
     uint64_t half[2];
     memcpy(half, &hits, sizeof(half));
-    if (half[0])
-        return (size_t)__builtin_ctzll(le64toh(half[0])) / 8;
-    return half[1] ? 8 + (size_t)__builtin_ctzll(le64toh(half[1])) / 8 : 16;
+    if (!(half[0] | half[1]))
+        return sizeof(v);
+    return half[0] ? (size_t)__builtin_ctzll(le64toh(half[0])) / 8
+                   : 8 + (size_t)__builtin_ctzll(le64toh(half[1])) / 8;
 }
 
 /* What stands between the quotes. Escapes are few: room for each is made when it comes. */

@@ -100,22 +100,15 @@ static bool make_legs(struct request *r)
     for (size_t i = 0; i < n; i++) {
         r->legs[i].request = r;
         r->legs[i].params = (struct tr_stream_params){.choice = (unsigned)i};
-        timer_init(&r->legs[i].retry_timer, r->worker->loop, attempt_retry, &r->legs[i]);
     }
     r->n_legs = n;
     return true;
 }
 
-/* Borrowed by the call for as long as it may be sent again. NULL without memory. */
-static const struct upstream_request *make_request(struct leg *leg, struct str body)
+static size_t write_headers(const struct leg *leg, struct upstream_header headers[])
 {
-    struct request *r = leg->request;
+    const struct request *r = leg->request;
     const struct tr_request *t = &r->translated;
-    struct upstream_request *request = arena_alloc(&r->arena, sizeof(*request));
-    struct upstream_header *headers =
-        arena_alloc(&r->arena, UPSTREAM_HEADERS_MAX * sizeof(*headers));
-    if (!request || !headers)
-        return NULL;
     size_t n = upstream_headers_common(&r->settings->keys, leg->key, headers);
     headers[n++] = (struct upstream_header){STR("accept"), STR("text/event-stream")};
     headers[n++] = (struct upstream_header){STR("content-type"), STR("application/json")};
@@ -125,18 +118,32 @@ static const struct upstream_request *make_request(struct leg *leg, struct str b
     if (r->head.workspace_id.n)
         headers[n++] =
             (struct upstream_header){STR("anthropic-workspace-id"), r->head.workspace_id};
+    return n;
+}
+
+/* What the call borrows for as long as it may be sent again is in the arena. */
+static bool make_request(struct leg *leg, struct str body, struct upstream_request *ret)
+{
+    struct request *r = leg->request;
+    const struct tr_request *t = &r->translated;
+    struct upstream_header headers[UPSTREAM_HEADERS_MAX];
+    const size_t n = write_headers(leg, headers);
+    struct upstream_header *kept = arena_alloc(&r->arena, n * sizeof(*kept));
+    if (!kept)
+        return false;
+    memcpy(kept, headers, n * sizeof(*kept));
     int64_t timeout_ms = r->settings->config.request_timeout_s * 1000;
     if ((t->is_structured || t->has_strict_tools) && timeout_ms < GRAMMAR_TIMEOUT_MS)
         timeout_ms = GRAMMAR_TIMEOUT_MS;
-    *request = (struct upstream_request){
+    *ret = (struct upstream_request){
         .method = STR("POST"),
         .path = STR("/v1/messages"),
-        .headers = headers,
+        .headers = kept,
         .n_headers = n,
         .body = body,
         .idle_timeout_ms = timeout_ms,
     };
-    return request;
+    return true;
 }
 
 static void choose_key(struct leg *leg)
@@ -151,10 +158,10 @@ static void choose_key(struct leg *leg)
 
 static bool start(struct leg *leg, struct str body)
 {
-    const struct upstream_request *request = make_request(leg, body);
-    if (!request)
+    struct upstream_request request;
+    if (!make_request(leg, body, &request))
         return false;
-    leg->call = upstream_start(leg->request->worker->upstream, request, &relay_callbacks, leg);
+    leg->call = upstream_start(leg->request->worker->upstream, &request, &relay_callbacks, leg);
     leg->was_sent = leg->call != NULL;
     if (leg->call && leg->request->sent_us == 0)
         leg->request->sent_us = loop_now_us(leg->request->worker->loop);
@@ -302,7 +309,7 @@ static void send_instead(struct request *r, const struct tr_request *again)
 {
     for (size_t i = 0; i < r->n_legs; i++) {
         leg_reset(&r->legs[i]);
-        timer_stop(&r->legs[i].retry_timer);
+        retry_forget(&r->legs[i]);
         r->legs[i].tried_keys = 0; /* it stays with its key */
     }
     buf_done(&r->translated.body);

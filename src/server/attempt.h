@@ -38,11 +38,15 @@ struct leg {
     unsigned pauses;            /* in front of retries */
     int64_t retry_after_ms;     /* as the upstream said; 0 = it did not */
     enum says_retry says_retry; /* the same */
-    struct timer retry_timer;   /* runs while it waits to be sent again */
+    struct timer
+        *retry_timer;        /* runs while it waits to be sent again; NULL before the first time */
     struct tr_stream *spare; /* a whole answer that is not what was wanted, while another comes */
     bool is_to_repeat;       /* its answer is such a one, and its call about to be over */
     bool was_repeated;
 };
+
+#define EACH_LEG(r, leg)                                                                           \
+    for (struct leg *leg = (r)->legs, *leg_end = leg + (r)->n_legs; leg != leg_end; leg++)
 
 /* STEP_TRANSLATE */
 enum go step_translate(struct request *r);

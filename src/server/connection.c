@@ -87,6 +87,13 @@ static const struct config *config_of(const struct client *c)
     return &c->worker->settings.current->config;
 }
 
+/* Something waits for the client: looks from time to time whether it takes it. */
+static void watch_progress(struct client *c)
+{
+    c->taken_at_us = loop_now_us(c->worker->loop);
+    timer_start(&c->timer, WRITE_CHECK_MS);
+}
+
 /* The state, and the time it may take. */
 static void set_state(struct client *c, enum connection_state state)
 {
@@ -113,7 +120,7 @@ static void set_state(struct client *c, enum connection_state state)
         timer_stop(&c->timer);
         break;
     case CONN_CLOSING:
-        timer_start(&c->timer, WRITE_CHECK_MS);
+        watch_progress(c);
         break;
     case CONN_CLOSED:
         timer_done(&c->timer);
@@ -260,12 +267,6 @@ static void feed(struct client *c, const char *p, size_t n)
         on_bad_message(c, result);
         return;
     }
-}
-
-static void watch_progress(struct client *c)
-{
-    c->taken_at_us = loop_now_us(c->worker->loop);
-    timer_start(&c->timer, WRITE_CHECK_MS);
 }
 
 /* The next request, at the end of the turn in which one was over. */

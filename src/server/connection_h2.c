@@ -305,6 +305,8 @@ static void on_request_head(void *arg, struct h2_inbound *inbound,
     s->free_job = (struct loop_job){.run = free_stream, .arg = s};
     s->began_us = s->body_at_us = s->moved_at_us = now_us(h);
     h2_inbound_set_arg(inbound, s);
+    if (list_is_empty(&h->streams))
+        h->socket_moved_us = s->began_us; /* nobody has looked since there was a stream */
     list_append(&h->streams, &s->node);
     watch(h);
     if (head->is_too_large)

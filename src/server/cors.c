@@ -14,7 +14,8 @@ static const char exposed_headers[] =
     "x-response-format, x-response-format-unmet, x-tool-choice-unmet, "
     "x-claude-proxy-demo";
 
-struct str cors_allows(struct str allowed, struct str origin)
+/* The value of access-control-allow-origin, empty when it may not. */
+static struct str allowed_origin(struct str allowed, struct str origin)
 {
     struct str rest = allowed, part, found = {0};
     while (str_split(&rest, ',', &part)) {
@@ -31,7 +32,7 @@ void cors_write(struct str allowed, struct str origin, struct buf *out)
 {
     if (allowed.n == 0)
         return;
-    struct str allow = cors_allows(allowed, origin);
+    struct str allow = allowed_origin(allowed, origin);
     if (!str_eq(allow, STR("*")))
         buf_append_z(out, "vary: Origin\r\n");
     if (allow.n == 0)
@@ -58,7 +59,7 @@ void cors_write_preflight(struct str allowed, struct str origin, struct str aske
                           struct buf *out)
 {
     cors_write(allowed, origin, out);
-    if (cors_allows(allowed, origin).n == 0)
+    if (allowed_origin(allowed, origin).n == 0)
         return;
     buf_append_z(out, "access-control-allow-methods: GET, HEAD, POST, OPTIONS\r\n");
     if (is_name_list(asked_headers))

@@ -9,12 +9,8 @@
 #include "base/buf.h"
 #include "base/str.h"
 
-/*
- * The value of access-control-allow-origin for a request from `origin`, empty when it may not.
- * `allowed` is CORS_ORIGINS: empty (off), "*", or a comma list.
- */
-struct str cors_allows(struct str allowed, struct str origin);
-/* Header lines for an answer. `allowed` as above; writes nothing while it is empty. */
+/* Header lines for an answer to a request from `origin`. `allowed` is CORS_ORIGINS: empty (off,
+ * nothing is written), "*", or a comma list. */
 void cors_write(struct str allowed, struct str origin, struct buf *out);
 /* Header lines of the answer to a preflight; `asked_headers` is echoed as far as it is a list of
  * header names. */

@@ -47,7 +47,8 @@ const char *health_failure_word(enum upstream_failure why)
     return "";
 }
 
-void health_failure_name(int failure, char *to, size_t size)
+/* "timed_out", "http_529" */
+static void name_failure(int failure, char *to, size_t size)
 {
     if (failure >= 0)
         snprintf(to, size, "http_%d", failure);
@@ -75,7 +76,7 @@ void health_write(const struct health *h, int64_t now_us, bool is_draining, stru
     if (is_failing) {
         char name[32];
         write_age(out, "last_failed_seconds_ago", failed_us, now_us);
-        health_failure_name(atomic_load(&h->last_failure), name, sizeof(name));
+        name_failure(atomic_load(&h->last_failure), name, sizeof(name));
         buf_printf(out, ",\"last_failure\":\"%s\"", name);
     }
     buf_append_z(out, "}}");

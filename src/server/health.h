@@ -22,8 +22,6 @@ void health_saw_status(struct health *h, int64_t now_us, int status);
 void health_saw_failure(struct health *h, int64_t now_us, enum upstream_failure why);
 /* "timed_out" */
 const char *health_failure_word(enum upstream_failure why);
-/* "timed_out", "http_529"... for the log; `size` of at least 32. */
-void health_failure_name(int failure, char *to, size_t size);
 /* The answer's JSON. */
 void health_write(const struct health *h, int64_t now_us, bool is_draining, struct buf *out);
 

@@ -93,8 +93,8 @@ static void release_fetch(struct models_fetch *f)
     loop_defer(f->worker->loop, &f->free_job);
 }
 
-/* Until the next fetch. What was asked for with settings of before a reload is not waited on: another
- * key may see other models. */
+/* Until the next fetch. What was asked for with settings of before a reload is not waited on:
+ * another key may see other models. */
 static int64_t wait_us_after(const struct models_fetch *f, bool is_fine)
 {
     if (f->settings != f->worker->settings.current)

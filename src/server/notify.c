@@ -12,6 +12,9 @@
 
 #include "base/log.h"
 
+/* The drain ends by itself; what is left then takes moments. */
+#define AFTER_DRAIN_S 10
+
 static bool connect_to(int fd, const char *path)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
@@ -65,9 +68,12 @@ void notify_reloading(const struct notify *n, int64_t now_us)
     tell(n, text);
 }
 
-void notify_stopping(const struct notify *n)
+void notify_stopping(const struct notify *n, int64_t drain_s)
 {
-    tell(n, "STOPPING=1\nSTATUS=draining");
+    char text[96];
+    snprintf(text, sizeof(text), "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=%lld",
+             (long long)(drain_s + AFTER_DRAIN_S) * 1000000);
+    tell(n, text);
 }
 
 void notify_alive(const struct notify *n)

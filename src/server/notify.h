@@ -18,7 +18,8 @@ void notify_done(struct notify *n);
 /* Listening, or done with a reload; the status says on which port, and whether that failed. */
 void notify_ready(const struct notify *n, int port, bool has_reload_failed);
 void notify_reloading(const struct notify *n, int64_t now_us);
-void notify_stopping(const struct notify *n);
+/* Draining, for so long at most: the manager is asked to wait for it, whatever its own patience. */
+void notify_stopping(const struct notify *n, int64_t drain_s);
 /* Still alive. */
 void notify_alive(const struct notify *n);
 

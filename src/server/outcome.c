@@ -7,9 +7,6 @@
 #include "server/attempt.h"
 #include "translate/usage.h"
 
-#define EACH_LEG(r, leg)                                                                           \
-    for (struct leg *leg = (r)->legs, *leg_end = leg + (r)->n_legs; leg != leg_end; leg++)
-
 struct tr_usage outcome_usage(const struct request *r)
 {
     struct tr_usage sum = {0};

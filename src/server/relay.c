@@ -5,10 +5,7 @@
  */
 #include "server/relay.h"
 
-#include <stdio.h>
-
 #include "base/clock.h"
-#include "base/utf8.h"
 #include "server/answer.h"
 #include "server/attempt.h"
 #include "server/connection.h"
@@ -25,8 +22,6 @@
 #define MESSAGE_BYTES_MAX  (16u << 20)
 #define ERROR_BYTES_MAX    65536
 
-#define EACH_LEG(r, leg)                                                                           \
-    for (struct leg *leg = (r)->legs, *leg_end = leg + (r)->n_legs; leg != leg_end; leg++)
 #define EACH_OPEN_LEG(r, leg) EACH_LEG(r, leg) if (leg->call)
 
 /* To the client --------------------------------------------------------------------------- */
@@ -136,7 +131,7 @@ static void deliver(struct leg *leg, enum tr_state state, struct buf *out, enum 
     r->is_final = tr_stream_is_final(leg->stream);
     if (retry_call(leg, &(struct setback){error->status, r->is_final}))
         return;
-    snprintf(r->detail, sizeof(r->detail), "%s", error->code[0] ? error->code : error->type);
+    r->detail = arena_printf(&r->arena, "%s", error->code[0] ? error->code : error->type);
     if (r->status != 0) {
         /* One choice does not know of the others, nor of an answer that is comments so far. */
         if (r->choices || out->len == RESPONSE_CHUNK_ROOM)
@@ -372,8 +367,8 @@ static void end_with_upstream_error(struct leg *leg)
     if (retry_call(leg, &(struct setback){e.error.status, e.is_final}))
         return;
     r->is_final = e.is_final;
-    snprintf(r->detail, sizeof(r->detail), "upstream status %d%s%s", leg->status,
-             e.error.code[0] ? " " : "", e.error.code);
+    r->detail = arena_printf(&r->arena, "upstream status %d%s%s", leg->status,
+                             e.error.code[0] ? " " : "", e.error.code);
     if (r->status == 0 && e.error.status != leg->status)
         buf_printf(&r->upstream_headers, "x-anthropic-status: %d\r\n", leg->status);
     end_with(r, END_UPSTREAM_ERROR, &e.error);
@@ -496,7 +491,7 @@ static void end_failed(struct leg *leg, enum upstream_failure why, const char *d
     if (may_pass && retry_call(leg, &(struct setback){status, false}))
         return;
     fail_call(leg, reason, end_info(reason)->message);
-    snprintf(r->detail, sizeof(r->detail), "%s", detail ? detail : "");
+    r->detail = arena_printf(&r->arena, "%s", detail ? detail : "");
 }
 
 static void on_fail(void *arg, enum upstream_failure why, const char *detail)

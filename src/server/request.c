@@ -351,7 +351,7 @@ static enum go step_record(struct request *r)
         .status = r->status,
         .end = end_info(r->end)->word,
         .tls_version = str_of(r->tls_version),
-        .detail = str_of(r->detail),
+        .detail = r->detail,
         .is_completion = r->has_translated,
         .waited_ms = r->waited_us / 1000,
         .sent_ms = ms_since(r, r->sent_us),

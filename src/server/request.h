@@ -117,7 +117,7 @@ struct request {
     bool has_begun;      /* something of the answer went out, not comments alone */
     struct timer keep_alive;
     char id[64];
-    char detail[96]; /* more about the end, for the log */
+    struct str detail; /* more about the end, for the log */
     /* Of its head; sent to the upstream first; the first content from there; the first byte of the
      * answer; its end. 0 = not yet. */
     int64_t started_us, sent_us, content_us, first_us, ended_us;

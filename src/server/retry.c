@@ -42,6 +42,18 @@ static bool may_try(const struct leg *leg)
            !leg->spare && leg->body.len == 0 && !atomic_load(&r->worker->shared->is_draining);
 }
 
+/* Few calls fail: most legs never have one. */
+static bool has_timer(struct leg *leg)
+{
+    struct request *r = leg->request;
+    if (leg->retry_timer)
+        return true;
+    leg->retry_timer = arena_alloc(&r->arena, sizeof(*leg->retry_timer));
+    if (leg->retry_timer)
+        timer_init(leg->retry_timer, r->worker->loop, attempt_retry, leg);
+    return leg->retry_timer != NULL;
+}
+
 static void wait(struct leg *leg, const char *how, const struct setback *why, int64_t delay_ms)
 {
     struct request *r = leg->request;
@@ -51,7 +63,7 @@ static void wait(struct leg *leg, const char *how, const struct setback *why, in
     buf_reset(&r->upstream_headers); /* those of the failure */
     r->has_upstream_id = false;
     r->retries++;
-    timer_start(&leg->retry_timer, delay_ms);
+    timer_start(leg->retry_timer, delay_ms);
 }
 
 /* With a key that has not been tried and is well: at once, for nothing has to pass. */
@@ -98,7 +110,7 @@ static bool after_a_pause(struct leg *leg, const struct setback *why)
 
 bool retry_call(struct leg *leg, const struct setback *why)
 {
-    if (!may_try(leg))
+    if (!may_try(leg) || !has_timer(leg))
         return false;
     if (with_another_key(leg, why) || after_a_pause(leg, why))
         return true;
@@ -108,14 +120,10 @@ bool retry_call(struct leg *leg, const struct setback *why)
     return true;
 }
 
-bool retry_is_due(const struct leg *leg)
-{
-    return timer_is_running(&leg->retry_timer);
-}
-
 void retry_forget(struct leg *leg)
 {
-    timer_done(&leg->retry_timer);
+    if (leg->retry_timer)
+        timer_done(leg->retry_timer);
 }
 
 /* The breaker ----------------------------------------------------------------------------- */
@@ -142,6 +150,8 @@ void retry_tell(struct request *r, bool failed)
     struct shared *shared = r->worker->shared;
     const bool was_try = r->is_breaker_try;
     r->is_breaker_try = false;
+    if (failed && !r->settings->config.circuit_breaker)
+        return; /* a success is told: it closes one that was open before a reload */
     if (!breaker_tell(&shared->breaker, loop_now_us(r->worker->loop), failed, was_try))
         return;
     count_add(&r->worker->metrics.breaker_opened, failed);

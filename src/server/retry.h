@@ -22,8 +22,6 @@ struct setback {
  * or the whole request is back in STEP_SEND. To be driven on.
  */
 bool retry_call(struct leg *leg, const struct setback *why);
-/* Whether `leg` waits to be sent again. */
-bool retry_is_due(const struct leg *leg);
 /* The call is not made again: the request is over. Accepts a leg that never was sent. */
 void retry_forget(struct leg *leg);
 

@@ -19,30 +19,6 @@
 #define UPSTREAM_KEY_MIN  16
 #define ADDRESS_SIZE      64
 
-static void add_key(struct secrets *s, struct str key)
-{
-    if (key.n >= SECRET_BYTES_MIN)
-        s->keys[s->n_keys++] = key;
-}
-
-void secrets_of(const struct request *r, struct secrets *ret)
-{
-    const struct shared *shared = r->worker->shared;
-    const struct config *config = &r->settings->config;
-    const struct upstream_keys *keys = &r->settings->keys;
-    *ret = (struct secrets){
-        .hosts = {str_of(shared->upstream.origin.host),
-                  str_of(shared->upstream.egress.proxy.at.host)},
-    };
-    for (size_t i = 0; i < keys->n; i++) {
-        struct str value = keys->all[i].value;
-        const ptrdiff_t blank = str_find(value, STR(" ")); /* of "Bearer ..." */
-        add_key(ret, (struct str){value.p + blank + 1, value.n - (size_t)(blank + 1)});
-    }
-    add_key(ret, str_of(config->proxy_api_key));
-    add_key(ret, str_of(config->metrics_key));
-}
-
 /* A place in a text. */
 struct spot {
     struct str before, rest;
@@ -234,6 +210,31 @@ void secrets_hide(const struct secrets *s, struct api_error *e)
     hide(s, e->message, sizeof(e->message), is_infrastructure);
     hide(s, e->param, sizeof(e->param), is_infrastructure);
     hide(s, e->code, sizeof(e->code), is_infrastructure);
+}
+
+static void add_key(struct secrets *s, struct str key)
+{
+    if (key.n >= SECRET_BYTES_MIN)
+        s->keys[s->n_keys++] = key;
+}
+
+/* Borrows from the settings. */
+static void secrets_of(const struct request *r, struct secrets *ret)
+{
+    const struct shared *shared = r->worker->shared;
+    const struct config *config = &r->settings->config;
+    const struct upstream_keys *keys = &r->settings->keys;
+    *ret = (struct secrets){
+        .hosts = {str_of(shared->upstream.origin.host),
+                  str_of(shared->upstream.egress.proxy.at.host)},
+    };
+    for (size_t i = 0; i < keys->n; i++) {
+        struct str value = keys->all[i].value;
+        const ptrdiff_t blank = str_find(value, STR(" ")); /* of "Bearer ..." */
+        add_key(ret, (struct str){value.p + blank + 1, value.n - (size_t)(blank + 1)});
+    }
+    add_key(ret, str_of(config->proxy_api_key));
+    add_key(ret, str_of(config->metrics_key));
 }
 
 void secrets_hide_from_client(void *arg, struct api_error *e)

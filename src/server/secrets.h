@@ -20,15 +20,13 @@ struct secrets {
     struct str hosts[2]; /* empty = none */
 };
 
-/* Borrows from the settings. */
-void secrets_of(const struct request *r, struct secrets *ret);
 /*
  * Replaces in the texts of `e` by "***": the keys, and whatever looks like one of Anthropic's; the
  * hosts; private addresses; names of internal networks, in URLs, with ports, and anywhere in an
  * error of the infrastructure (5xx).
  */
 void secrets_hide(const struct secrets *s, struct api_error *e);
-/* Both, for the translator. `arg` is a request. */
+/* The same with those of a request, which is `arg`: for the translator. */
 void secrets_hide_from_client(void *arg, struct api_error *e);
 
 #endif

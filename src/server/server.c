@@ -157,7 +157,7 @@ static void on_signal(void *arg, int number)
     log_line(LOG_INFO, s->n_signals == 0 ? "draining" : "ending now",
              LOG_Z("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
              LOG_I("connections", atomic_load(&s->shared.n_connections)));
-    notify_stopping(&s->notify);
+    notify_stopping(&s->notify, server_config(s)->drain_timeout_s);
     drain_or_end(s);
 }
 

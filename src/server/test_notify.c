@@ -79,8 +79,8 @@ static void tells_each_state(void **state)
         expect(&m, "RELOADING=1\nMONOTONIC_USEC=123456789012");
         notify_alive(&n);
         expect(&m, "WATCHDOG=1");
-        notify_stopping(&n);
-        expect(&m, "STOPPING=1\nSTATUS=draining");
+        notify_stopping(&n, 3600);
+        expect(&m, "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=3610000000");
         notify_done(&n);
         notify_alive(&n);
         expect_nothing(&m);

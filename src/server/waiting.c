@@ -75,6 +75,22 @@ static struct shortage slot_shortage(const struct waiting *w, int64_t n)
     return (struct shortage){LACKS_SLOTS, n > atomic_load(&w->slots_max) ? -1 : UNKNOWN_WAIT_MS};
 }
 
+static bool is_beyond(const _Atomic int64_t *limit, int64_t n)
+{
+    const int64_t max = atomic_load(limit);
+    return max > 0 && n > max;
+}
+
+/* What it wants more of than there ever is. */
+static enum lack never_enough(const struct shared *shared, const struct want *want)
+{
+    if (is_beyond(&shared->waiting.slots_max, want->slots))
+        return LACKS_SLOTS;
+    if (is_beyond(&shared->admit.requests.per_minute, want->requests))
+        return LACKS_REQUESTS;
+    return is_beyond(&shared->admit.tokens.per_minute, want->tokens) ? LACKS_TOKENS : LACKS_NOTHING;
+}
+
 /* All of it or, given back what the ticket had, nothing. Under the lock where slots are wanted. */
 static struct shortage take(struct shared *shared, int64_t now_us, const struct want *want,
                             struct admit_ticket *ticket)
@@ -531,6 +547,11 @@ enum go step_reserve(struct request *r)
         .requests = n,
         .tokens = r->translated.input_estimate * n,
     };
+    const enum lack never = never_enough(r->worker->shared, &want);
+    if (never != LACKS_NOTHING) {
+        admit_undo(&r->worker->shared->admit, now_of(r), &r->ticket);
+        return refuse_as_too_large(r, never, wanted(&want, never));
+    }
     struct shortage s;
     bool has_taken;
     if (want.slots == 0 && longest_wait_us(r) == 0) {

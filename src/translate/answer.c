@@ -25,11 +25,14 @@ bool answer_init(struct answer *a, const struct tr_stream_params *params)
     buf_init(&a->custom_text, ANSWER_INPUT_BYTES_MAX);
     /* The filter lets go of what it held back, besides what it is given. */
     annotations_init(&a->annotations);
-    carrier_init(&a->carrier, params->carries_content || params->may_pause);
     buf_init(&a->unfenced, ANSWER_INPUT_BYTES_MAX + FENCE_HELD_MAX);
-    if (!params->is_stream)
+    const bool is_whole = !params->is_stream;
+    const bool has_carrier = params->carries_content || params->may_pause;
+    if (is_whole)
         a->whole = completion_create(a->chunk.reasoning_forms);
-    return params->is_stream || a->whole;
+    if (has_carrier)
+        a->carrier = carrier_create();
+    return (a->whole || !is_whole) && (a->carrier || !has_carrier);
 }
 
 void answer_done(struct answer *a)
@@ -40,7 +43,7 @@ void answer_done(struct answer *a)
     buf_done(&a->names);
     buf_done(&a->extra);
     annotations_done(&a->annotations);
-    carrier_done(&a->carrier);
+    carrier_destroy(a->carrier);
     buf_done(&a->unmet);
     custom_input_done(&a->custom);
     buf_done(&a->custom_text);
@@ -336,7 +339,7 @@ enum answer_err answer_block(struct answer *a, int64_t index, yyjson_val *block,
     if (!type.n)
         return ANSWER_MALFORMED;
     a->block = (struct block){.kind = BLOCK_OTHER, .index = index};
-    carrier_open(&a->carrier, block);
+    carrier_open(a->carrier, block);
     if (str_eq(type, STR("text"))) {
         a->block.kind = BLOCK_TEXT;
         return open_text(a, block, out);
@@ -376,16 +379,16 @@ static void carry(struct answer *a, const struct delta *delta)
     case DELTA_TEXT:
     case DELTA_INPUT:
     case DELTA_THINKING:
-        carrier_text(&a->carrier, delta->text);
+        carrier_text(a->carrier, delta->text);
         break;
     case DELTA_SIGNATURE:
-        carrier_signature(&a->carrier, delta->text);
+        carrier_signature(a->carrier, delta->text);
         break;
     case DELTA_CITATION:
-        carrier_cite(&a->carrier, delta->citation);
+        carrier_cite(a->carrier, delta->citation);
         break;
     case DELTA_OTHER:
-        carrier_break(&a->carrier);
+        carrier_break(a->carrier);
         break;
     }
 }
@@ -415,7 +418,7 @@ enum answer_err answer_block_end(struct answer *a, struct buf *out)
 {
     struct block block = a->block;
     a->block = (struct block){0};
-    carrier_close(&a->carrier);
+    carrier_close(a->carrier);
     if (block.kind == BLOCK_TEXT)
         return close_text(a, out);
     if (block.kind != BLOCK_CALL)
@@ -463,7 +466,7 @@ static enum answer_err add_carrier(struct answer *a, const struct answer_end *en
         return ANSWER_OK;
     if (end->reason == STOP_REFUSAL) /* what it said is to be forgotten */
         return ANSWER_OK;
-    struct piece content = {.s = carrier_finish(&a->carrier)};
+    struct piece content = {.s = carrier_finish(a->carrier)};
     if (content.s.n == 0)
         return ANSWER_OK;
     return emit(a, &(struct part){.kind = PART_CARRIER, .index = a->reasonings, .text = content},
@@ -484,23 +487,24 @@ struct str answer_paused(struct answer *a, enum stop_reason reason)
     /* A call that waits for the client must be answered first. */
     if (!a->params->may_pause || !is_paused || a->calls > 0 || a->pending.first)
         return (struct str){0};
-    return carrier_array(&a->carrier);
+    return carrier_array(a->carrier);
 }
 
 bool answer_memo(struct answer *a, const struct tr_place *place, struct digest *ret_key,
                  struct str *ret_content)
 {
     struct json_error err;
+    const bool has_thinking = a->carrier && a->carrier->has_thinking;
     /* What a function_call answers has no id to be found by. */
-    if (!place->is_kept || (a->calls == 0 && !a->carrier.has_thinking) ||
+    if (!place->is_kept || (a->calls == 0 && !has_thinking) ||
         (a->calls > 0 && a->params->is_function_call))
         return false;
-    const struct str content = carrier_array(&a->carrier);
+    const struct str content = carrier_array(a->carrier);
     yyjson_doc *doc = content.n ? json_parse(content, &err) : NULL;
     const bool has_key = doc && memory_key_of_content(place->key, place->conversation,
                                                       yyjson_doc_get_root(doc), ret_key);
     yyjson_doc_free(doc);
-    *ret_content = a->carrier.has_thinking ? content : STR("[]");
+    *ret_content = has_thinking ? content : STR("[]");
     return has_key;
 }
 

@@ -59,9 +59,9 @@ struct answer {
     struct buf custom_text;     /* what a piece of its JSON adds to its text */
     struct fence fence;
     struct annotations annotations;
-    struct carrier carrier;
-    struct buf unmet;    /* what a whole answer lacks of params->wanted */
-    struct buf unfenced; /* what a piece of text leaves behind the filter */
+    struct carrier *carrier; /* NULL = the content is not collected */
+    struct buf unmet;        /* what a whole answer lacks of params->wanted */
+    struct buf unfenced;     /* what a piece of text leaves behind the filter */
 };
 
 /* How the answer ended, for answer_finish. */

@@ -4,6 +4,8 @@
  */
 #include "translate/carrier.h"
 
+#include <stdlib.h>
+
 static void init_bufs(struct carrier *c, void (*each)(struct buf *b))
 {
     struct buf *bufs[] = {&c->json, &c->text, &c->signature, &c->citations, &c->input};
@@ -16,25 +18,31 @@ static void init_buf(struct buf *b)
     buf_init(b, CARRIER_BYTES_MAX);
 }
 
-void carrier_init(struct carrier *c, bool is_on)
+struct carrier *carrier_create(void)
 {
-    *c = (struct carrier){.is_on = is_on};
-    init_bufs(c, init_buf);
+    struct carrier *c = calloc(1, sizeof(*c));
+    if (c)
+        init_bufs(c, init_buf);
+    return c;
 }
 
-void carrier_done(struct carrier *c)
+void carrier_destroy(struct carrier *c)
 {
+    if (!c)
+        return;
     init_bufs(c, buf_done);
+    free(c);
 }
 
 void carrier_break(struct carrier *c)
 {
-    c->is_broken = true;
+    if (c)
+        c->is_broken = true;
 }
 
 static bool is_working(const struct carrier *c)
 {
-    return c->is_on && !c->is_broken;
+    return c && !c->is_broken;
 }
 
 static enum carrier_kind kind_of(struct str type)
@@ -234,5 +242,5 @@ struct str carrier_array(struct carrier *c)
 
 struct str carrier_finish(struct carrier *c)
 {
-    return c->is_needed ? carrier_array(c) : (struct str){0};
+    return c && c->is_needed ? carrier_array(c) : (struct str){0};
 }

@@ -15,9 +15,8 @@
 
 enum carrier_kind { CARRIER_WHOLE, CARRIER_TEXT, CARRIER_THINKING, CARRIER_INPUT };
 
-/* Collects the blocks of one answer. */
+/* Collects the blocks of one answer. Few answers have one: all functions accept NULL. */
 struct carrier {
-    bool is_on;             /* nothing is collected otherwise */
     bool is_broken;         /* something came that cannot be carried */
     bool is_needed;         /* flat fields would not do */
     bool is_begun;          /* a block that is no thought came: one behind it is out of order */
@@ -32,8 +31,9 @@ struct carrier {
     struct buf input;       /* of the open block, as it began: JSON */
 };
 
-void carrier_init(struct carrier *c, bool is_on);
-void carrier_done(struct carrier *c);
+/* Returns owned; NULL without memory. */
+struct carrier *carrier_create(void);
+void carrier_destroy(struct carrier *c);
 void carrier_open(struct carrier *c, yyjson_val *block);
 /* A delta of the open block. */
 void carrier_text(struct carrier *c, struct piece text); /* or thinking, or input */

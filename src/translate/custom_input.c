@@ -21,7 +21,8 @@ void custom_input_done(struct custom_input *c)
     buf_done(&c->head);
 }
 
-void custom_input_reset(struct custom_input *c)
+/* Ready for the next call. */
+static void reset(struct custom_input *c)
 {
     c->state = CUSTOM_INPUT_HEAD;
     c->held_n = 0;
@@ -195,5 +196,5 @@ void custom_input_end(struct custom_input *c, struct buf *out)
 {
     if (c->held_n >= 6) /* the second half never came */
         buf_append_z(out, REPLACEMENT);
-    custom_input_reset(c);
+    reset(c);
 }

@@ -27,8 +27,6 @@ struct custom_input {
 
 void custom_input_init(struct custom_input *c);
 void custom_input_done(struct custom_input *c);
-/* Ready for the next call. */
-void custom_input_reset(struct custom_input *c);
 /*
  * Takes a piece of the JSON, appends what it adds to the text to `out`, as it stands between the
  * quotes of a JSON string: whole characters only. A full `out` has failed.

@@ -66,12 +66,16 @@ static struct str unescape(struct arena *arena, struct str s, bool is_base64)
     return (struct str){p, n};
 }
 
+/* A piece at a time, which stays in the processor's cache for all of the searches. */
 static bool is_clean_base64(struct str s)
 {
     static const char strange[] = "%\r\n\t ";
-    for (size_t i = 0; i < sizeof(strange) - 1; i++)
-        if (s.n && memchr(s.p, strange[i], s.n))
-            return false;
+    for (size_t at = 0, n; at < s.n; at += n) {
+        n = s.n - at < 4096 ? s.n - at : 4096;
+        for (size_t i = 0; i < sizeof(strange) - 1; i++)
+            if (memchr(s.p + at, strange[i], n))
+                return false;
+    }
     return true;
 }
 

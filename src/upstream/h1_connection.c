@@ -195,6 +195,8 @@ static void h1_receive(struct connection *c, const char *p, size_t n)
     size_t taken;
     switch (h1_feed(h->parser, p, n, &taken)) {
     case H1_MORE:
+        h1_forget_head(h->parser); /* the rest may take minutes */
+        return;
     case H1_STOPPED:
         return;
     case H1_COMPLETE:

@@ -1,11 +1,13 @@
 // Calls that fail before their answer begins, made again unseen: after a pause, with another key,
 // for another model; and when they are not.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import net from 'node:net';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
 import { Connection, ask, chat, eventData, request, send } from './lib/http.mjs';
-import { startProxy, startSim, until } from './lib/process.mjs';
+import { scratch, startProxy, startSim, until } from './lib/process.mjs';
 import { Recorder } from './lib/recorder.mjs';
 
 let sim;
@@ -25,14 +27,14 @@ const inside = (type, headers = {}) => ({
 const PASS = 'pass';
 
 /** An upstream that answers its message calls as `script` says, one after the other, then well. */
-async function withScript(script, env, use) {
+async function withScript(script, env, use, flags) {
   const rest = typeof script === 'function' ? [] : [...script];
   const upstream = await Recorder.start((call) => {
     if (!call.url.startsWith('/v1/messages')) return sim.url + call.url;
     const next = typeof script === 'function' ? script(call, upstream.messages.length) : rest.shift() ?? PASS;
     return next === PASS ? sim.url + call.url : next;
   });
-  const proxy = await startProxy(upstream, { WORKERS: '1', RETRIES: '2', ...env });
+  const proxy = await startProxy(upstream, { WORKERS: '1', RETRIES: '2', ...env }, flags);
   try {
     await use({ proxy, upstream, post: (body, options) => send(proxy.port, chat(body, options)) });
   } finally {
@@ -304,6 +306,34 @@ describe('the circuit breaker', () => {
       for (let i = 0; i < 5; i++) assert.equal((await post(ask('Hi'))).status, 200);
       assert.match(proxy.stderr, /the upstream is back/);
     });
+  });
+
+  it('off: nobody is refused, and neither log nor metrics say so', async () => {
+    await withScript(() => failure(500, 'api_error'), { RETRIES: '0', CIRCUIT_BREAKER: 'off', METRICS_KEY: 'for-metrics' }, async ({ proxy, upstream, post }) => {
+      for (let i = 0; i < 25; i++) assert.equal((await post(ask('Hi'))).status, 500);
+      assert.equal(upstream.messages.length, 25);
+      const { text } = await send(proxy.port, request('GET', '/metrics', { key: 'for-metrics' }));
+      assert.deepEqual(text.match(/^claude_proxy_breaker_\S+ .*/gm), ['claude_proxy_breaker_open 0', 'claude_proxy_breaker_opened_total 0']);
+      assert.doesNotMatch(proxy.stderr, /the upstream is/);
+    });
+  });
+
+  it('switched off by a reload while it is open: the next good answer closes it', async () => {
+    let isDown = true;
+    const file = path.join(scratch(), 'settings');
+    writeFileSync(file, 'CIRCUIT_BREAKER=on\n');
+    const flags = ['--env-file', file];
+    await withScript(() => (isDown ? failure(500, 'api_error') : PASS), { RETRIES: '0', CIRCUIT_BREAKER: undefined }, async ({ proxy, post }) => {
+      for (let i = 0; i < 20; i++) assert.equal((await post(ask('Hi'))).status, 500);
+      assert.equal((await post(ask('Hi'))).json.error.code, 'upstream_down');
+      writeFileSync(file, 'CIRCUIT_BREAKER=off\n');
+      proxy.child.kill('SIGHUP');
+      await until('the reload', () => /"reloaded"/.test(proxy.stderr));
+      assert.equal((await post(ask('Hi'))).status, 500, 'sent, and as it came');
+      isDown = false;
+      assert.equal((await post(ask('Hi'))).status, 200);
+      assert.match(proxy.stderr, /the upstream is back/);
+    }, flags);
   });
 
   it('a 429 is not down', async () => {

@@ -1,7 +1,9 @@
 // Silence of the upstream: comments that keep a stream's connection alive while the model thinks,
 // and the error that ends it when REQUEST_TIMEOUT has passed. On both HTTP versions, both sides.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import http2 from 'node:http2';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
 import { createOpenAI } from '@ai-sdk/openai';
@@ -11,7 +13,7 @@ import OpenAI from 'openai';
 import { issue, makeAuthority } from './lib/certificates.mjs';
 import { Connection, ask, chat, eventData, readStream, send } from './lib/http.mjs';
 import { BLOCK, END, EVENTS, JSON_TYPE, LAST, PING, REASON, START, STOP, delta, errorEvent, event, message, startUpstream } from './lib/upstream.mjs';
-import { MODEL, PROXY_KEY, sleep, startProxy, until } from './lib/process.mjs';
+import { MODEL, PROXY_KEY, scratch, sleep, startProxy, until } from './lib/process.mjs';
 
 const COMMENT = ': ping\n\n';
 const MB = 1 << 20;
@@ -26,9 +28,9 @@ before(() => {
 const versions = ['HTTP/1.1', 'HTTP/2'];
 
 /** A proxy in front of `answer`, which is asked by `version`. */
-async function withUpstream(version, answer, env, use) {
+async function withUpstream(version, answer, env, use, flags) {
   const upstream = await startUpstream(answer, version === 'HTTP/2' ? certificate : null);
-  const proxy = await startProxy(upstream, { WORKERS: '1', KEEP_ALIVE: '1', UPSTREAM_CA_FILE: authority.cert, ...env });
+  const proxy = await startProxy(upstream, { WORKERS: '1', KEEP_ALIVE: '1', UPSTREAM_CA_FILE: authority.cert, ...env }, flags);
   try {
     await use(proxy, upstream);
   } finally {
@@ -137,6 +139,39 @@ describe('comments in a silent stream', { concurrency: 5 }, () => {
       assert.equal(readStream(got.text).content, 'third');
       assert.equal(upstream.calls, 3);
     });
+  });
+
+  for (const [name, retries, ok] of [['is made again', '1', true], ['ends the answer with an error chunk', '0', false]])
+    it(`of two choices one fails behind the other's comments, and ${name}`, async () => {
+      const silent = play(head, START, 2600, BLOCK, delta('well'), LAST, finish);
+      const answers = [silent, play(1800, refuse(529, 'overloaded_error')), play(head, START, BLOCK, delta('well'), LAST, finish)];
+      await withUpstream('HTTP/1.1', (res, body, n) => answers[n - 1](res), { RETRIES: retries, FALLBACK_MODELS: 'claude-haiku-4-5' }, async (proxy, upstream) => {
+        const got = await send(proxy.port, stream('Hi', { n: 2 }));
+        assert.equal(got.status, 200);
+        assert.ok(comments(got.text) >= 1);
+        assert.equal(upstream.calls, ok ? 3 : 2);
+        if (ok) for (const index of [0, 1]) assert.equal(readStream(got.text, { index, choices: 2 }).content, 'well');
+        else {
+          assert.deepEqual(eventData(got.text).map((one) => JSON.parse(one).error?.type), ['server_error']);
+          assert.doesNotMatch(got.text, /DONE/);
+        }
+      });
+    });
+
+  it('a reload that ends KEEP_ALIVE leaves an open stream its comments', async () => {
+    const file = path.join(scratch(), 'settings');
+    writeFileSync(file, 'KEEP_ALIVE=1\n');
+    await withUpstream('HTTP/1.1', play(head, START, 3500, BLOCK, delta('late'), LAST, finish), { KEEP_ALIVE: undefined }, async (proxy) => {
+      const open = send(proxy.port, stream('Hi'));
+      await sleep(500);
+      writeFileSync(file, 'KEEP_ALIVE=0\n');
+      proxy.child.kill('SIGHUP');
+      await until('the reload', () => /"reloaded"/.test(proxy.stderr));
+      const [before, behind] = await Promise.all([open, send(proxy.port, stream('Hi'))]);
+      assert.ok(comments(before.text) >= 2, before.text);
+      assert.equal(comments(behind.text), 0);
+      for (const { text } of [before, behind]) assert.equal(readStream(text).content, 'late');
+    }, ['--env-file', file]);
   });
 
   it('no fallback model and no mending once the head is out: it could not be named', async () => {

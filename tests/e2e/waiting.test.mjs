@@ -146,6 +146,21 @@ describe('over a limit', () => {
     });
   });
 
+  it('nor does it wait for room among the requests at once', async () => {
+    await withGate({ TOKENS_PER_MINUTE: '1000', MAX_CONCURRENT_REQUESTS: '1', RATE_LIMIT_WAIT: '60' }, async ({ gate, begin, post }) => {
+      const first = await begin('first');
+      const call = await gate.call(1);
+      const started = performance.now();
+      const large = await post(ask('word '.repeat(5_000)));
+      assert.ok(performance.now() - started < 5000);
+      assert.equal(large.status, 429);
+      assert.match(large.json.error.message, /Request too large: about \d+ tokens, .* \(TOKENS_PER_MINUTE\)/);
+      assert.equal(large.headers['x-should-retry'], 'false');
+      call.answer();
+      assert.equal((await first.answer()).status, 200);
+    });
+  });
+
   it('a large request that cannot be served in time holds up nobody', async () => {
     await withProxy(sim, { TOKENS_PER_MINUTE: '60000', RATE_LIMIT_WAIT: '4' }, async ({ post, begin, waiting, logged }) => {
       assert.equal((await post(ask('[[sim: text=x input=59000 output=1500]]'))).status, 200);

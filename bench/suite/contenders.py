@@ -3,6 +3,7 @@
 A new contender is a class here with a row in CONTENDERS: `command` says how to run it on a port in
 front of an upstream, the rest is inherited.
 """
+import glob
 import http.client
 import json
 import os
@@ -20,7 +21,7 @@ from suite import measure
 ROOT = measure.ROOT
 BINARY = os.environ.get('CLAUDE_PROXY_BIN', os.path.join(ROOT, 'build', 'claude-proxy'))
 KEY = 'bench'
-START_SECONDS_MAX = 90
+START_SECONDS_MAX = 120
 MODEL = 'claude-haiku-4-5'
 
 
@@ -84,6 +85,7 @@ class Contender:
     path = '/v1/chat/completions'
     skips = ()  # workloads in which it takes no part
     model_prefix = ''  # in front of the model's name, where it wants one
+    is_slow = False  # so few requests a second that each has to be counted to its end
     ca = None  # for clients, where it is asked with TLS
 
     def __init__(self, upstream, workers=1):
@@ -136,17 +138,23 @@ class Contender:
             time.sleep(0.001)
         return time.monotonic() - began
 
-    def answers(self, body):
+    def post(self, body):
+        """(status, what is answered)"""
         connection = self.connect()
         try:
             headers = dict(line.split(': ', 1) for line in self.headers())
             connection.request('POST', self.path, body,
                                dict(headers, **{'Content-Type': 'application/json'}))
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
+            response = connection.getresponse()
+            return response.status, response.read()
         finally:
             connection.close()
+
+    def answers(self, body):
+        try:
+            return self.post(body)[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
 
     def connect(self):
         return http.client.HTTPConnection('127.0.0.1', self.port, timeout=10)
@@ -280,4 +288,94 @@ class ClaudeProxy(Contender):
                 '--env-file', '/dev/null'], env
 
 
-CONTENDERS = {one.name: one for one in (Direct, Nginx, ClaudeProxy)}
+# --- other gateways -----------------------------------------------------------------------------
+
+class Rival(Contender):
+    """A gateway from npm or PyPI, which scripts/install-deps --bench puts into bench/rivals."""
+    installed = None  # the folder, below bench/rivals
+    program = None  # what of it is run
+    is_slow = True
+    # More than it can do, or no more than other workloads say of it.
+    skips = ('small-2', 'stream-2000', 'stream-500-tls', 'image-tls', 'idle-tls', 'open',
+             'growth-streams', 'growth-bytes', 'long')
+
+    @classmethod
+    def at(cls, *parts):
+        return os.path.join(ROOT, 'bench', 'rivals', cls.installed, *parts)
+
+    @classmethod
+    def is_there(cls):
+        return None if os.path.exists(cls.at(cls.program)) else \
+            'it is not installed (scripts/install-deps --bench says why)'
+
+    @classmethod
+    def program_bytes(cls):
+        return sum(os.lstat(os.path.join(folder, name)).st_size
+                   for folder, _, names in os.walk(cls.at()) for name in names)
+
+
+class Portkey(Rival):
+    """As its documentation runs it on a server: Node.js, without its user interface. Who the
+    provider is, and where, comes with each request."""
+    name = 'portkey'
+    installed = 'node_modules'
+    program = '@portkey-ai/gateway/build/start-server.js'
+
+    @classmethod
+    def is_there(cls):
+        return super().is_there() if shutil.which('node') else 'Node.js is not installed'
+
+    @classmethod
+    def version(cls):
+        with open(cls.at('@portkey-ai', 'gateway', 'package.json')) as file:
+            version = json.load(file)['version']
+        node = subprocess.run(['node', '--version'], capture_output=True, text=True, check=True).stdout
+        return f'{version}, Node.js {node.strip().removeprefix("v")}'
+
+    def headers(self):
+        return super().headers() + ['x-portkey-provider: anthropic',
+                                    f'x-portkey-custom-host: {self.upstream.url}/v1']
+
+    def command(self):
+        env = {'NODE_ENV': 'production'}
+        if self.upstream.ca:
+            env['NODE_EXTRA_CA_CERTS'] = self.upstream.ca
+        return ['node', self.at(self.program), '--headless', f'--port={self.port}'], env
+
+
+class LiteLLM(Rival):
+    """As its documentation says for production: one uvicorn worker a core, a master key, no log but
+    of errors, no callbacks, no database. It takes its table of prices from its own package."""
+    name = 'litellm'
+    installed = '.venv'
+    program = 'bin/litellm'
+    KEY = f'sk-{KEY}'  # it wants that beginning
+
+    @classmethod
+    def version(cls):
+        [described] = glob.glob(cls.at('lib', '*', 'site-packages', 'litellm-*.dist-info'))
+        python = os.path.basename(os.path.dirname(os.path.dirname(described)))
+        return f'{os.path.basename(described).split("-")[1].removesuffix(".dist")}, ' \
+               f'Python {python.removeprefix("python")}'
+
+    def headers(self):
+        return [f'Authorization: Bearer {self.KEY}']
+
+    def command(self):
+        config = os.path.join(self.folder, 'config.yaml')
+        with open(config, 'w') as file:  # JSON is YAML
+            json.dump({
+                'model_list': [{'model_name': MODEL, 'litellm_params': {
+                    'model': f'anthropic/{MODEL}', 'api_base': self.upstream.url, 'api_key': KEY}}],
+                'general_settings': {'master_key': self.KEY},
+                'litellm_settings': {'request_timeout': 600, 'set_verbose': False},
+            }, file)
+        env = {'LITELLM_MODE': 'PRODUCTION', 'LITELLM_LOG': 'ERROR',
+               'LITELLM_LOCAL_MODEL_COST_MAP': 'True'}
+        if self.upstream.ca:
+            env['SSL_CERT_FILE'] = self.upstream.ca
+        return [self.at(self.program), '--config', config, '--host', '127.0.0.1', '--port',
+                str(self.port), '--num_workers', str(self.workers), '--telemetry', 'False'], env
+
+
+CONTENDERS = {one.name: one for one in (Direct, Nginx, ClaudeProxy, Portkey, LiteLLM)}

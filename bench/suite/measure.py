@@ -158,11 +158,26 @@ def load(contender, body, requests, connections, **how):
     return read_report(process)
 
 
+def settle(pids, seconds_max=20):
+    """Waits until processes are done with what nobody waits for any more."""
+    for _ in range(seconds_max * 5):
+        before = cpu_us(pids)
+        time.sleep(0.2)
+        if cpu_us(pids) - before < 0.02e6:
+            return
+
+
 def read_report(process):
     output = process.communicate(timeout=600)[0]
     if process.returncode != 0:
         raise BenchError(f'bench-load ended with {process.returncode}')
     return json.loads(output.splitlines()[-1])
+
+
+class NotAllOpen(BenchError):
+    def __init__(self, begun):
+        super().__init__(f'only {begun} streams could be opened')
+        self.begun = begun
 
 
 class Held:
@@ -176,7 +191,7 @@ class Held:
         said = self.process.stdout.readline().strip()
         if said != 'open':
             self.process.wait()
-            raise BenchError(f'not every stream could be opened: {said}')
+            raise NotAllOpen(json.loads(said)['begun'])
         return self
 
     def __exit__(self, *why):

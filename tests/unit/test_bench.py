@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, 'bench'))
-from suite import bodies, contenders, plot, report, stats, workloads  # noqa: E402
+from suite import bodies, check, contenders, measure, plot, report, stats, workloads  # noqa: E402
 
 LOAD = os.path.join(ROOT, 'build', 'bench', 'load', 'bench-load')
 BINARY = os.path.join(ROOT, 'build', 'claude-proxy')
@@ -43,6 +43,8 @@ class Tables(unittest.TestCase):
         for name, workload in workloads.WORKLOADS.items():
             self.assertIn(workload.main, workload.metrics)
             self.assertTrue(set(workload.without) <= set(contenders.CONTENDERS), name)
+        for one in contenders.CONTENDERS.values():
+            self.assertTrue(set(one.skips) <= set(workloads.WORKLOADS), one.name)
 
     def test_targets_name_what_is_measured(self):
         for target in report.TARGETS:
@@ -111,6 +113,58 @@ class Run(unittest.TestCase):
                 self.assertGreater(figures[count], 0)
         [figures] = runs['fixed']['results']['claude-proxy']['None']
         self.assertGreater(figures['cpu_us'], 1)
+
+
+class Check(unittest.TestCase):
+    """What a contender answers is compared before it is measured."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.upstream = contenders.Upstream(cls.folder.name)
+        cls.direct = contenders.Direct(cls.upstream)
+        cls.direct.start()
+        cls.proxy = contenders.ClaudeProxy(cls.upstream)
+        cls.proxy.start()
+
+    @classmethod
+    def tearDownClass(cls):
+        for one in (cls.proxy, cls.direct, cls.upstream):
+            one.stop()
+        cls.folder.cleanup()
+
+    def test_what_answers_rightly_passes(self):
+        check.check(self.direct)
+        check.check(self.proxy)
+
+    def test_a_stream_without_its_end_has_no_reason(self):
+        for api, whole, end in (
+                ('openai', b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+                 b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n', b'data: [DONE]\n\n'),
+                ('anthropic', b'data: {"type":"content_block_delta","delta":{"text":"a"}}\n\n'
+                 b'data: {"type":"message_delta","delta":{"stop_reason":"end_turn"}}\n\n',
+                 b'data: {"type":"message_stop"}\n\n')):
+            self.assertEqual(check.STREAMED[api](whole + end), ('a', 'stop'))
+            self.assertIsNone(check.STREAMED[api](whole)[1], api)
+
+    def test_a_stream_that_is_cut_is_named(self):
+        with self.assertRaisesRegex(measure.BenchError, 'direct answers what cannot be read'):
+            check.ask(self.direct, '[[sim: words=9 cut=3]]', stream=True)
+
+    def test_what_answers_wrongly_is_named(self):
+        class Deaf(contenders.Direct):
+            name = 'deaf'
+
+            def post(self, body):
+                status, answer = super().post(body)
+                return status, answer.replace(b'river', b'rover')
+
+        with self.assertRaisesRegex(measure.BenchError, 'deaf: its answer is .*rover.*not .*river'):
+            check.check(Deaf(self.upstream))
+
+    def test_what_refuses_is_named(self):
+        with self.assertRaisesRegex(measure.BenchError, 'direct answers 529'):
+            check.ask(self.direct, '[[sim: status=529]]')
 
 
 class Load(unittest.TestCase):

@@ -71,9 +71,69 @@ class Sbom(unittest.TestCase):
 
 class LockFile(unittest.TestCase):
     def test_it_names_no_registry(self):
-        with open(os.path.join(ROOT, 'tests', 'package-lock.json')) as file:
-            packages = json.load(file)['packages']
-        self.assertEqual([name for name, entry in packages.items() if 'resolved' in entry], [])
+        for folder in ('tests', os.path.join('bench', 'rivals')):
+            with open(os.path.join(ROOT, folder, 'package-lock.json')) as file:
+                packages = json.load(file)['packages']
+            self.assertEqual([name for name, entry in packages.items() if 'resolved' in entry], [])
+
+
+class PinnedPackages(unittest.TestCase):
+    def test_every_python_package_of_the_benchmark_has_one_version(self):
+        with open(os.path.join(ROOT, 'bench', 'rivals', 'requirements.txt')) as file:
+            lines = [line.strip() for line in file if line.strip() and not line.startswith('#')]
+        self.assertEqual([line for line in lines if not re.fullmatch(r'[\w.\[\]-]+==[\w.]+', line)], [])
+
+
+class Rivals(unittest.TestCase):
+    """scripts/install-deps --bench with an npm and a pip that cannot reach their registries."""
+
+    def setUp(self):
+        self.tree = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.tree)
+        for folder in ('scripts', 'bench/rivals', 'bin'):
+            os.makedirs(os.path.join(self.tree, folder))
+        shutil.copy(os.path.join(ROOT, 'scripts', 'install-deps'), os.path.join(self.tree, 'scripts'))
+        for name in ('package-lock.json', 'requirements.txt'):
+            with open(os.path.join(self.tree, 'bench', 'rivals', name), 'w') as file:
+                file.write('{}')
+
+    def program(self, name, script):
+        path = os.path.join(self.tree, 'bin', name)
+        with open(path, 'w') as file:
+            file.write('#!/bin/sh\n' + script)
+        os.chmod(path, 0o755)
+
+    def fetched(self):
+        """What fetch_rivals says; the packages before it are another matter."""
+        with open(os.path.join(self.tree, 'scripts', 'install-deps')) as file:
+            script = file.read()
+        functions = script[:script.index('groups=\n')]
+        path = os.path.join(self.tree, 'scripts', 'fetch')
+        with open(path, 'w') as file:
+            file.write(functions + 'fetch_rivals\n')
+        result = subprocess.run(['sh', path], capture_output=True, text=True, check=True, env={
+            'PATH': os.path.join(self.tree, 'bin') + ':' + os.environ['PATH']})
+        return result.stdout, result.stderr
+
+    def test_what_cannot_be_fetched_is_left_out_with_a_reason(self):
+        self.program('npm', 'mkdir node_modules; echo first; echo no way there; exit 1')
+        self.program('python3', 'echo no venv; exit 1')
+        _, said = self.fetched()
+        self.assertIn('without Portkey (npm): no way there\n', said)
+        self.assertIn('without LiteLLM (PyPI): no venv\n', said)
+        self.assertFalse(os.path.exists(os.path.join(self.tree, 'bench', 'rivals', 'node_modules')))
+
+    def test_what_is_there_is_not_fetched_again_until_the_list_changes(self):
+        self.program('npm', 'mkdir node_modules')
+        self.program('python3', 'mkdir -p .venv/bin; printf "#!/bin/sh\\n" > .venv/bin/python; '
+                     'chmod +x .venv/bin/python')
+        self.assertIn('Portkey (npm), into', self.fetched()[0])
+        self.assertEqual(self.fetched(), ('', ''))
+        with open(os.path.join(self.tree, 'bench', 'rivals', 'package-lock.json'), 'a') as file:
+            file.write(' ')
+        said = self.fetched()[0]
+        self.assertIn('Portkey', said)
+        self.assertNotIn('LiteLLM', said)
 
 
 class BuildImage(unittest.TestCase):

@@ -126,7 +126,7 @@ static bool check_key(struct routing *r)
             return sim_error_set(&r->err, r->arena, 401, "Invalid bearer token");
         key = str_trim((struct str){bearer.p + 7, bearer.n - 7});
     }
-    if (!key.n)
+    if (!key.p || !key.n)
         return sim_error_set(&r->err, r->arena, 401, "x-api-key header is required");
     for (size_t i = 0; i < PX_ARRAY_LEN(special_keys); i++) {
         if (!str_starts(key, str_of(special_keys[i].prefix)))

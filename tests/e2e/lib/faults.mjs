@@ -54,7 +54,7 @@ export class Bench {
     const bench = new Bench();
     Object.assign(bench, { cases: 0, places: [], running: 0, waiting: [] });
     for (const [name, upstream] of Object.entries(upstreams)) {
-      const settings = { WORKERS: isSanitized ? '2' : '1', REQUEST_TIMEOUT: isSanitized ? '3' : '2', CONNECT_TIMEOUT: isSanitized ? '3' : '1', ...upstream.settings, ...env };
+      const settings = { WORKERS: isSanitized ? '2' : '1', REQUEST_TIMEOUT: isSanitized ? '3' : '2', CONNECT_TIMEOUT: isSanitized ? '2' : '1', ...upstream.settings, ...env };
       const [plain, retrying] = await Promise.all(['0', String(RETRIES)].map((n) => startProxy(upstream.url, { ...settings, RETRIES: n })));
       bench.places.push({ name, upstream, proxy: plain, retries: 0 }, { name: `${name}, retries`, upstream, proxy: retrying, retries: RETRIES });
     }

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +18,11 @@
 /* One writer at a time, or the room that two see is gone for the second. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER; /* what is kept */
+/* Under the lock, which whoever only looks whether there are any does without. */
+static _Atomic int64_t n_lost;
 /* Under the lock. */
 static char *kept; /* LOG_KEPT_BYTES_MAX bytes for what comes, as many for what goes */
 static size_t n_coming, n_going;
-static int64_t n_lost;
 
 static bool is_anything_kept(void)
 {
@@ -129,6 +131,8 @@ void log_output_write(struct str lines, int64_t n)
 
 int64_t log_output_take_lost(void)
 {
+    if (n_lost == 0)
+        return 0;
     pthread_mutex_lock(&lock);
     const bool has_place = LOG_KEPT_BYTES_MAX - n_coming >= 2 * LOG_PIECE_BYTES_MAX;
     const int64_t n = has_place ? n_lost : 0;

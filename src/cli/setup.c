@@ -31,53 +31,44 @@ static void log_warnings(struct str warnings)
         log_line(LOG_WARNING, "settings", LOG_S("warning", line));
 }
 
-bool setup_config(struct config *c, int argc, char **argv, const struct config_pair *defaults,
-                  size_t n_defaults)
-{
-    struct buf why, warnings;
-    buf_init(&why, MESSAGE_BYTES_MAX);
-    buf_init(&warnings, WARNINGS_BYTES_MAX);
-    const struct config_sources sources = {
-        .argc = argc,
-        .argv = argv,
-        .environment = environ,
-        .env_file = ".env",
-        .defaults = defaults,
-        .n_defaults = n_defaults,
-        .warnings = &warnings,
-    };
-    bool is_fine = config_load(c, &sources, &why) == CONFIG_OK;
-    if (is_fine)
-        log_setup((enum log_level)c->log_level, (enum log_format)c->log_format);
-    log_warnings(buf_str(&warnings));
-    if (!is_fine)
-        setup_complain("%.*s", STR_ARG(buf_str(&why)));
-    buf_done(&why);
-    buf_done(&warnings);
-    return is_fine;
-}
-
-bool setup_config_again(struct config *c, int argc, char **argv, const struct config *before,
-                        char *why, size_t why_size)
+/* `sources` but for what is the same whenever they are read. At the start the log is set up between
+ * reading and warning; later it runs already. */
+static bool load(struct config *c, struct config_sources sources, char *why, size_t why_size)
 {
     struct buf reason, warnings;
     buf_init(&reason, MESSAGE_BYTES_MAX);
     buf_init(&warnings, WARNINGS_BYTES_MAX);
-    const struct config_sources sources = {
-        .argc = argc,
-        .argv = argv,
-        .environment = environ,
-        .env_file = ".env",
-        .before = before,
-        .warnings = &warnings,
-    };
+    sources.environment = environ;
+    sources.env_file = ".env";
+    sources.warnings = &warnings;
     const bool is_fine = config_load(c, &sources, &reason) == CONFIG_OK;
+    if (is_fine && !sources.before)
+        log_setup((enum log_level)c->log_level, (enum log_format)c->log_format);
     log_warnings(buf_str(&warnings));
     if (!is_fine)
         snprintf(why, why_size, "%.*s", STR_ARG(buf_str(&reason)));
     buf_done(&reason);
     buf_done(&warnings);
     return is_fine;
+}
+
+bool setup_config(struct config *c, int argc, char **argv, const struct config_pair *defaults,
+                  size_t n_defaults)
+{
+    char why[MESSAGE_BYTES_MAX];
+    const struct config_sources sources = {
+        .argc = argc, .argv = argv, .defaults = defaults, .n_defaults = n_defaults};
+    const bool is_fine = load(c, sources, why, sizeof(why));
+    if (!is_fine)
+        setup_complain("%s", why);
+    return is_fine;
+}
+
+bool setup_config_again(struct config *c, int argc, char **argv, const struct config *before,
+                        char *why, size_t why_size)
+{
+    const struct config_sources sources = {.argc = argc, .argv = argv, .before = before};
+    return load(c, sources, why, why_size);
 }
 
 void setup_process(void)

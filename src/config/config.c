@@ -404,7 +404,7 @@ bool config_keep(struct config *c, const struct config *before,
 {
     for (size_t i = 0; i < OPTIONS; i++) {
         const struct option *o = &option_table[i];
-        if (option_is_reloadable(o) || is_same(c, before, o))
+        if (o->when == OPTION_ON_RELOAD || is_same(c, before, o))
             continue;
         if (!copy(c, before, o))
             return false;

@@ -15,7 +15,7 @@ struct row {
     const struct option *option; /* NULL = a section's head */
 };
 #define SECTION(title, introduction) {title, introduction, NULL},
-#define OPTION(kind, name, member, def, low, high, choices, summary, details)                      \
+#define OPTION(kind, when, name, member, def, low, high, choices, summary, details)                \
     {NULL, NULL, &option_table[OPTION_IS_##name]},
 static const struct row rows[] = {
 #include "config/options.def"
@@ -183,7 +183,7 @@ static void write_markdown_option(const struct option *o, struct buf *out)
         buf_append_z(out, "empty");
     buf_append_z(out, ". Allowed: ");
     option_write_allowed(o, out);
-    buf_append_z(out, option_is_reloadable(o) ? ". Read again on SIGHUP.\n" : ".\n");
+    buf_append_z(out, o->when == OPTION_ON_RELOAD ? ". Read again on SIGHUP.\n" : ".\n");
 }
 
 void config_write_markdown(struct buf *out)

@@ -39,7 +39,8 @@ enum option_kind { OPTION_KINDS(X) };
 
 /* The place of each option in the table. */
 #define SECTION(title, introduction)
-#define OPTION(kind, name, member, def, low, high, choices, summary, details) OPTION_IS_##name,
+#define OPTION(kind, when, name, member, def, low, high, choices, summary, details)                \
+    OPTION_IS_##name,
 enum option_id {
 #include "config/options.def"
     OPTIONS
@@ -47,9 +48,13 @@ enum option_id {
 #undef SECTION
 #undef OPTION
 
+/* Whether SIGHUP is enough for a new value. */
+enum option_when { OPTION_AT_START, OPTION_ON_RELOAD };
+
 struct option {
     const char *name;
     enum option_kind kind;
+    enum option_when when;
     size_t offset; /* of the member in struct config */
     const char *by_default;
     int64_t low, high;   /* of numbers */
@@ -81,8 +86,6 @@ bool option_is_text(const struct option *o);
 bool option_is_secret(const struct option *o);
 /* Whether other programs read it too, under its name in lower case as well: https_proxy. */
 bool option_is_shared(const struct option *o);
-/* Whether SIGHUP is enough for a new value. */
-bool option_is_reloadable(const struct option *o);
 /* The i-th choice (without its alias); false behind the last. */
 bool option_choice(const struct option *o, size_t i, struct str *ret);
 

@@ -6,6 +6,7 @@ import { after, before, it } from 'node:test';
 
 import { Connection, ask, chat, readStream, request, send } from './lib/http.mjs';
 import { isSanitized, makeCertificate, sleep, startProxy, startSim, until } from './lib/process.mjs';
+import { randomOf } from './lib/random.mjs';
 
 const SOAK_MS = 8000;
 const CLIENTS = 40;
@@ -16,17 +17,6 @@ before(() => (certificate = makeCertificate()));
 after(async () => {
   for (const server of servers.reverse()) await server.stop();
 });
-
-/** Random numbers that a seed repeats. */
-function randomOf(seed) {
-  let a = seed;
-  return (n) => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % n;
-  };
-}
 
 const faults = [
   'status=500', 'status=529', 'status=429', 'cut=head', 'cut=2', 'end=2', 'garbage=2', 'error=overloaded_error after=2',

@@ -7,9 +7,10 @@ import { parseArgs } from 'node:util';
 
 import { readMetrics } from '../e2e/lib/exposition.mjs';
 import { PROXY_KEY, makeCertificate, root, sleep } from '../e2e/lib/process.mjs';
+import { randomOf } from '../e2e/lib/random.mjs';
 import { Account, compare, countLogLines } from './account.mjs';
 import { Clients } from './clients.mjs';
-import { nextOrder, randomOf } from './orders.mjs';
+import { nextOrder } from './orders.mjs';
 import { Process } from './processes.mjs';
 import { judge, writeReport, writeSamples } from './report.mjs';
 

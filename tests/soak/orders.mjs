@@ -9,17 +9,6 @@ import { readStream } from '../e2e/lib/http.mjs';
 export const MODEL = 'claude-haiku-5-5';
 export const FAULT_MODEL = 'claude-haiku-4-5';
 
-/** Random numbers that a seed repeats: below n. */
-export function randomOf(seed) {
-  let a = seed;
-  return (n) => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % n;
-  };
-}
-
 const WORDS = ['river', 'amber', 'seven', 'Größe', '日本', 'line\nbreak', 'a "quote"', 'back\\slash', 'tab\there', '🙂', 'plain', 'and', 'of', 'the'];
 const PIXELS = Buffer.concat([Buffer.from('89504e470d0a1a0a', 'hex'), Buffer.alloc(40_000, 7)]).toString('base64');
 const FILLER = 'A line of a document that somebody pasted into the prompt. '.repeat(3500); // 200 KB

@@ -8,8 +8,9 @@ import path from 'node:path';
 
 import { Connection, ask, chat, request, send } from '../e2e/lib/http.mjs';
 import { PROXY_KEY, makeCertificate, proxySettings, root, sleep } from '../e2e/lib/process.mjs';
+import { randomOf } from '../e2e/lib/random.mjs';
 import { Clients } from './clients.mjs';
-import { nextOrder, randomOf } from './orders.mjs';
+import { nextOrder } from './orders.mjs';
 import { Process } from './processes.mjs';
 
 const USAGE = `usage: scripts/syscalls [--write]

@@ -37,7 +37,14 @@ static inline bool str_starts(struct str s, struct str prefix)
     return s.n >= prefix.n && str_eq((struct str){s.p, prefix.n}, prefix);
 }
 
-bool str_eq_nocase(struct str a, struct str b); /* ASCII only */
+bool str_same_nocase(const char *a, const char *b, size_t n);
+
+/* ASCII only. Inline, as most of what is compared with a name has another length. */
+static inline bool str_eq_nocase(struct str a, struct str b)
+{
+    return a.n == b.n && str_same_nocase(a.p, b.p, a.n);
+}
+
 bool str_ends(struct str s, struct str suffix);
 /* Offset of the first `needle` in `s`, or -1. */
 ptrdiff_t str_find(struct str s, struct str needle);

@@ -75,6 +75,21 @@ static bool is_c1(struct str s, size_t i)
     return (unsigned char)s.p[i] == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xa0;
 }
 
+/* Printable ASCII that stands for itself inside quotes: nearly every text is that and no more. */
+static bool is_plain(struct str s)
+{
+    static const char is_odd[256] = {
+        [0 ... 0x1f] = 1,
+        ['"'] = 1,
+        ['\\'] = 1,
+        [0x7f ... 0xff] = 1,
+    };
+    int n_odd = 0;
+    for (size_t i = 0; i < s.n; i++)
+        n_odd |= is_odd[(unsigned char)s.p[i]];
+    return n_odd == 0;
+}
+
 /* Bytes at `i` that stand for themselves inside quotes. */
 static size_t plain_run(struct str s, size_t i, bool is_utf8)
 {
@@ -93,8 +108,13 @@ static size_t plain_run(struct str s, size_t i, bool is_utf8)
  */
 static void append_quoted(struct buf *b, struct str s)
 {
-    bool is_utf8 = utf8_is_valid(s);
     buf_append_char(b, '"');
+    if (is_plain(s)) {
+        buf_append_str(b, s);
+        buf_append_char(b, '"');
+        return;
+    }
+    const bool is_utf8 = utf8_is_valid(s);
     for (size_t i = 0; i < s.n; i++) {
         size_t run = plain_run(s, i, is_utf8);
         buf_append(b, s.p + i, run);
@@ -126,7 +146,7 @@ static void append_field(struct buf *b, const struct log_field *f)
 {
     struct str text = utf8_cut(f->text, LOG_TEXT_MAX);
     buf_append_z(b, is_json ? ",\"" : " ");
-    buf_append_z(b, f->key);
+    buf_append_str(b, f->key);
     buf_append_z(b, is_json ? "\":" : "=");
     if (f->kind == LOG_FIELD_INT)
         buf_append_i64(b, f->number);
@@ -168,7 +188,9 @@ static struct str format_line(struct line *line, enum log_level level, const cha
     if (is_json) {
         buf_append_z(&b, "{\"time\":\"");
         append_time(&b);
-        buf_printf(&b, "\",\"level\":\"%s\",\"message\":", level_names[level]);
+        buf_append_z(&b, "\",\"level\":\"");
+        buf_append_z(&b, level_names[level]);
+        buf_append_z(&b, "\",\"message\":");
         append_quoted(&b, text);
     } else {
         append_time(&b);

@@ -208,7 +208,9 @@ bool completion_check(struct completion *c, struct str schema, struct buf *ret_u
 
 static void write_choice(const struct completion *c, size_t index, struct buf *out)
 {
-    buf_printf(out, "{\"index\":%zu,\"message\":", index);
+    buf_append_z(out, "{\"index\":");
+    buf_append_u64(out, index);
+    buf_append_z(out, ",\"message\":");
     write_message(c, c->end.is_refused, out);
     buf_append_z(out, ",\"logprobs\":null,\"finish_reason\":\"");
     buf_append_z(out, c->end.finish_reason);

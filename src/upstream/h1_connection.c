@@ -58,8 +58,10 @@ static void write_head(struct buf *out, const struct upstream_settings *s,
         buf_append_z(out, "\r\nproxy-authorization: ");
         buf_append_z(out, s->egress.proxy.authorization);
     }
-    if (has_body(r))
-        buf_printf(out, "\r\ncontent-length: %zu", spliced_bytes(&r->body));
+    if (has_body(r)) {
+        buf_append_z(out, "\r\ncontent-length: ");
+        buf_append_u64(out, spliced_bytes(&r->body));
+    }
     buf_append_z(out, "\r\n\r\n");
 }
 

@@ -45,6 +45,11 @@ static inline bool str_eq_nocase(struct str a, struct str b)
     return a.n == b.n && str_same_nocase(a.p, b.p, a.n);
 }
 
+/* Writes `s` to `to`, which has room for it, with ASCII's capitals made small. */
+void str_lower(char *to, struct str s);
+/* Nothing but ASCII from the blank to the tilde. */
+bool str_is_printable(struct str s);
+
 bool str_ends(struct str s, struct str suffix);
 /* Offset of the first `needle` in `s`, or -1. */
 ptrdiff_t str_find(struct str s, struct str needle);

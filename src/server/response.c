@@ -40,21 +40,13 @@ void response_begin(struct buf *b, const struct response_head *h, struct str dat
         buf_append_z(b, "connection: keep-alive\r\n");
 }
 
-static bool is_fit(struct str value)
-{
-    for (size_t i = 0; i < value.n; i++)
-        if ((unsigned char)value.p[i] < 0x20 || (unsigned char)value.p[i] >= 0x7f)
-            return false;
-    return true;
-}
-
 void response_header(struct buf *b, const char *name, struct str value)
 {
     if (value.n > VALUE_BYTES_MAX)
         value.n = VALUE_BYTES_MAX;
     buf_append_z(b, name);
     buf_append(b, ": ", 2);
-    if (is_fit(value)) {
+    if (str_is_printable(value)) {
         buf_append_str(b, value);
     } else {
         for (size_t i = 0; i < value.n; i++) {

@@ -10,6 +10,11 @@
 
 #include "base/utf8.h"
 
+/*
+ * Up to this size it is parsed first: with few values, as the parser counts them, a document cannot
+ * be deep. Longer ones may take much memory and are looked at before.
+ */
+#define SHORT_BYTES_MAX 65536
 /* Of larger objects the members must come in the same order: the search is quadratic. */
 #define SEARCHED_MEMBERS_MAX 256
 
@@ -35,8 +40,6 @@ static size_t string_end(struct str s, size_t i)
  */
 static bool is_within_limits(struct str s, struct json_error *err)
 {
-    if (s.n <= JSON_DEPTH_MAX)
-        return true; /* nothing so short can pass them */
     size_t depth = 0, values = 1;
     for (size_t i = 0; i < s.n; i++) {
         switch (s.p[i]) {
@@ -69,9 +72,15 @@ static bool is_within_limits(struct str s, struct json_error *err)
     return true;
 }
 
+static bool has_few_values(yyjson_doc *doc)
+{
+    return doc && yyjson_doc_get_val_count(doc) <= JSON_DEPTH_MAX;
+}
+
 yyjson_doc *json_parse(struct str text, struct json_error *err)
 {
-    if (!is_within_limits(text, err))
+    const bool is_short = text.n <= SHORT_BYTES_MAX;
+    if (!is_short && !is_within_limits(text, err))
         return NULL;
     yyjson_read_err e = {0};
     /* yyjson takes a non-const pointer but writes only with YYJSON_READ_INSITU. */
@@ -80,7 +89,10 @@ yyjson_doc *json_parse(struct str text, struct json_error *err)
     if (!doc)
         *err = (struct json_error){e.pos, e.msg ? e.msg : "invalid JSON",
                                    e.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION};
-    return doc;
+    if (!is_short || has_few_values(doc) || is_within_limits(text, err))
+        return doc;
+    yyjson_doc_free(doc);
+    return NULL;
 }
 
 /*
@@ -108,21 +120,16 @@ struct str json_str(yyjson_val *v)
 
 yyjson_val *json_get_n(yyjson_val *obj, struct str name)
 {
-    size_t i, max;
-    yyjson_val *key, *v, *last = NULL;
+    yyjson_val *last = NULL;
     if (!yyjson_is_obj(obj)) /* the loop would step from a null pointer */
         return NULL;
-    yyjson_obj_foreach(obj, i, max, key, v)
-    {
-        if (yyjson_equals_strn(key, name.p, name.n))
-            last = v;
+    yyjson_val *key = unsafe_yyjson_get_first(obj);
+    for (size_t left = unsafe_yyjson_get_len(obj); left > 0; left--) {
+        if (unsafe_yyjson_equals_strn(key, name.p, name.n)) /* a key is always a string */
+            last = key + 1;
+        key = unsafe_yyjson_get_next(key + 1);
     }
     return yyjson_is_null(last) ? NULL : last;
-}
-
-yyjson_val *json_get(yyjson_val *obj, const char *name)
-{
-    return json_get_n(obj, str_of(name));
 }
 
 bool json_is_number(yyjson_val *v)

@@ -24,7 +24,7 @@ struct buf {
 
 void buf_init(struct buf *b, size_t max);
 /* Frees the memory; the buffer may be used again. Accepts a zeroed buffer. */
-void buf_done(struct buf *b);
+static inline void buf_done(struct buf *b);
 /* Forgets the content and the failure, keeps the memory. */
 void buf_reset(struct buf *b);
 
@@ -50,6 +50,16 @@ void buf_consume(struct buf *b, size_t n);
 static inline struct str buf_str(const struct buf *b)
 {
     return (struct str){b->data ? b->data : "", b->len};
+}
+
+void buf_free(struct buf *b);
+
+/* Inline, as most of the buffers that are ended were never written to. */
+static inline void buf_done(struct buf *b)
+{
+    if (b->data)
+        buf_free(b);
+    b->failed = false;
 }
 
 /* The same where memory must grow, or nothing is to be written. */

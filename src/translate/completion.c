@@ -36,9 +36,10 @@ static void list_bufs(struct completion *c, struct buf *ret[BUFS])
 
 struct completion *completion_create(unsigned reasoning_forms)
 {
-    struct completion *c = calloc(1, sizeof(*c));
+    struct completion *c = malloc(sizeof(*c));
     if (!c)
         return NULL;
+    *c = (struct completion){0};
     struct buf *bufs[BUFS];
     list_bufs(c, bufs);
     for (size_t i = 0; i < BUFS; i++)

@@ -75,19 +75,10 @@ static bool is_c1(struct str s, size_t i)
     return (unsigned char)s.p[i] == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xa0;
 }
 
-/* Printable ASCII that stands for itself inside quotes: nearly every text is that and no more. */
+/* Whether it stands for itself inside quotes, as nearly every text does. */
 static bool is_plain(struct str s)
 {
-    static const char is_odd[256] = {
-        [0 ... 0x1f] = 1,
-        ['"'] = 1,
-        ['\\'] = 1,
-        [0x7f ... 0xff] = 1,
-    };
-    int n_odd = 0;
-    for (size_t i = 0; i < s.n; i++)
-        n_odd |= is_odd[(unsigned char)s.p[i]];
-    return n_odd == 0;
+    return str_is_printable(s) && !memchr(s.p, '"', s.n) && !memchr(s.p, '\\', s.n);
 }
 
 /* Bytes at `i` that stand for themselves inside quotes. */
@@ -142,12 +133,29 @@ static bool needs_quotes(struct str s)
     return s.n == 0 || !utf8_is_valid(s);
 }
 
+static void append_key(struct buf *b, struct str key)
+{
+    const size_t punctuation = is_json ? 4 : 2;
+    char *to = buf_reserve(b, key.n + punctuation);
+    if (!to)
+        return;
+    b->len += key.n + punctuation;
+    if (!is_json) {
+        *to++ = ' ';
+        memcpy(to, key.p, key.n);
+        to[key.n] = '=';
+        return;
+    }
+    *to++ = ',';
+    *to++ = '"';
+    memcpy(to, key.p, key.n);
+    memcpy(to + key.n, "\":", 2);
+}
+
 static void append_field(struct buf *b, const struct log_field *f)
 {
     struct str text = utf8_cut(f->text, LOG_TEXT_MAX);
-    buf_append_z(b, is_json ? ",\"" : " ");
-    buf_append_str(b, f->key);
-    buf_append_z(b, is_json ? "\":" : "=");
+    append_key(b, f->key);
     if (f->kind == LOG_FIELD_INT)
         buf_append_i64(b, f->number);
     else if (is_json || needs_quotes(text))

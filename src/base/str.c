@@ -88,11 +88,6 @@ bool str_is_printable(struct str s)
     return odd == 0;
 }
 
-bool str_ends(struct str s, struct str suffix)
-{
-    return s.n >= suffix.n && str_eq((struct str){s.p + (s.n - suffix.n), suffix.n}, suffix);
-}
-
 ptrdiff_t str_find(struct str s, struct str needle)
 {
     if (needle.n == 0)
@@ -108,7 +103,7 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-struct str str_trim(struct str s)
+struct str str_trim_blanks(struct str s)
 {
     while (s.n && is_blank(s.p[0])) {
         s.p++;

@@ -50,10 +50,21 @@ void str_lower(char *to, struct str s);
 /* Nothing but ASCII from the blank to the tilde. */
 bool str_is_printable(struct str s);
 
-bool str_ends(struct str s, struct str suffix);
+static inline bool str_ends(struct str s, struct str suffix)
+{
+    return s.n >= suffix.n && str_eq((struct str){s.p + (s.n - suffix.n), suffix.n}, suffix);
+}
+
 /* Offset of the first `needle` in `s`, or -1. */
 ptrdiff_t str_find(struct str s, struct str needle);
-struct str str_trim(struct str s); /* ASCII blanks, tabs and line ends on both sides */
+struct str str_trim_blanks(struct str s);
+
+/* Without ASCII blanks, tabs and line ends on both sides: most texts have none. */
+static inline struct str str_trim(struct str s)
+{
+    return s.n > 0 && s.p[0] > ' ' && s.p[s.n - 1] > ' ' ? s : str_trim_blanks(s);
+}
+
 /* Everything up to the first `sep` of *rest; moves *rest behind it. False when *rest is empty. */
 bool str_split(struct str *rest, char sep, struct str *ret_part);
 /* Whole of `s` as a decimal number, no sign, no blanks; false on anything else or overflow. */

@@ -15,7 +15,7 @@
 #define FRAMING_BYTES_MAX     65536
 #define FRAMING_PER_BODY_BYTE 8
 #define USUAL_HEAD_BYTES      1024
-#define USUAL_HEADERS         16
+#define USUAL_HEADERS         32
 
 enum phase { PHASE_BETWEEN, PHASE_HEAD, PHASE_BODY, PHASE_DEAD };
 
@@ -146,10 +146,11 @@ static int on_field(llhttp_t *ll, const char *at, size_t n)
     if (count == 0 || p->was_in_value) {
         if (count == H1_HEADERS_MAX)
             return refuse(p, H1_TOO_MANY_HEADERS, "too many headers");
-        if (!buf_append(&p->headers, &(struct h1_header){{0}, {0}}, sizeof(struct h1_header)))
+        if (!buf_reserve(&p->headers, sizeof(struct h1_header)))
             return refuse(p, H1_BAD, "out of memory");
+        *header_at(p, count++) = (struct h1_header){{0}, {0}};
+        p->headers.len += sizeof(struct h1_header);
         p->was_in_value = false;
-        count++;
     }
     header_at(p, count - 1)->name.n += n;
     return append_lower(&p->text, at, n) ? 0 : refuse_for_text(p);

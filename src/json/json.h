@@ -47,7 +47,7 @@ struct str json_str(yyjson_val *v);
  */
 yyjson_val *json_get_n(yyjson_val *obj, struct str name);
 /* Inline, so that the length of a constant is one. */
-static inline yyjson_val *json_get(yyjson_val *obj, const char *name)
+PX_INLINE yyjson_val *json_get(yyjson_val *obj, const char *name)
 {
     return json_get_n(obj, str_of(name));
 }

@@ -37,6 +37,13 @@ static inline bool str_starts(struct str s, struct str prefix)
     return s.n >= prefix.n && str_eq((struct str){s.p, prefix.n}, prefix);
 }
 
+/* Whether `s` is a piece of `whole`: the very bytes. */
+static inline bool str_is_within(struct str s, struct str whole)
+{
+    const uintptr_t at = (uintptr_t)s.p - (uintptr_t)whole.p;
+    return (uintptr_t)s.p >= (uintptr_t)whole.p && at <= whole.n && s.n <= whole.n - at;
+}
+
 bool str_eq_nocase(struct str a, struct str b); /* ASCII only */
 bool str_ends(struct str s, struct str suffix);
 /* Offset of the first `needle` in `s`, or -1. */

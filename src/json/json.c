@@ -8,10 +8,40 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/spliced.h"
 #include "base/utf8.h"
 
 /* Of larger objects the members must come in the same order: the search is quadratic. */
 #define SEARCHED_MEMBERS_MAX 256
+
+/* Sixteen bytes at a time, with what every compiler for every processor has. */
+typedef unsigned char bytes16 __attribute__((vector_size(16)));
+typedef signed char signed16 __attribute__((vector_size(16)));
+
+/* The number of bytes of sixteen in front of the first that `hits` marks. */
+static inline size_t in_front(bytes16 hits)
+{
+    uint64_t half[2];
+    memcpy(half, &hits, sizeof(half));
+    if (!(half[0] | half[1]))
+        return sizeof(hits);
+    return half[0] ? (size_t)__builtin_ctzll(le64toh(half[0])) / 8
+                   : 8 + (size_t)__builtin_ctzll(le64toh(half[1])) / 8;
+}
+
+/* Offset of the first byte from `i` on that a string does not hold as it is, or that is not ASCII;
+ * s.n when there is none. */
+static size_t plain_end(struct str s, size_t i)
+{
+    for (size_t n = 16; n == 16 && s.n - i >= 16; i += n) {
+        signed16 v;
+        memcpy(&v, s.p + i, sizeof(v));
+        n = in_front((bytes16)((v < 0x20) | (v == '"') | (v == '\\')));
+    }
+    while (i < s.n && (signed char)s.p[i] >= 0x20 && s.p[i] != '"' && s.p[i] != '\\')
+        i++;
+    return i;
+}
 
 /* Offset of the quote that ends the string beginning at `i`; s.n when there is none. */
 static size_t string_end(struct str s, size_t i)
@@ -29,27 +59,59 @@ static size_t string_end(struct str s, size_t i)
     }
 }
 
-/*
- * Whether the document keeps the limits on depth and number of values. A scan, so that a hostile
- * one costs no memory; text that is not JSON is left to the parser.
+/* A text without its long strings: each is empty in what the parser is shown. */
+struct cut {
+    size_t min;         /* bytes of a long string; 0 = none is */
+    struct buf own;     /* what is left, up to `from` */
+    struct buf splices; /* struct splice */
+    size_t from;
+};
+
+/* Leaves out s.p[i..end), a whole string with nothing in it that the parser would have to look at.
  */
-static bool is_within_limits(struct str s, struct json_error *err)
+static bool cut_string(struct cut *cut, struct str s, size_t i, size_t end)
 {
-    if (s.n <= JSON_DEPTH_MAX)
-        return true; /* nothing so short can pass them */
+    buf_append(&cut->own, s.p + cut->from, i - cut->from);
+    const struct splice splice = {cut->own.len, {s.p + i, end - i}};
+    cut->from = end;
+    return buf_append(&cut->splices, &splice, sizeof(splice)) && !cut->own.failed;
+}
+
+static bool fail(struct json_error *err, size_t offset, const char *message)
+{
+    *err = (struct json_error){offset, message, false};
+    return false;
+}
+
+static bool fail_memory(struct json_error *err)
+{
+    *err = (struct json_error){0, "out of memory", true};
+    return false;
+}
+
+/*
+ * Whether the document keeps the limits on depth and number of values; cuts it. A scan, so that a
+ * hostile one costs no memory; text that is not JSON is left to the parser, which sees of it what
+ * is in front of the first fault, but for strings without one.
+ */
+static bool scan(struct str s, struct cut *cut, struct json_error *err)
+{
     size_t depth = 0, values = 1;
     for (size_t i = 0; i < s.n; i++) {
         switch (s.p[i]) {
-        case '"':
-            i = string_end(s, i + 1);
+        case '"': {
+            const size_t end = cut->min ? plain_end(s, i + 1) : i + 1;
+            const bool is_long = cut->min && end - i > cut->min && end < s.n && s.p[end] == '"';
+            if (is_long && !cut_string(cut, s, i + 1, end))
+                return fail_memory(err);
+            i = is_long ? end : string_end(s, end);
             break;
+        }
         case '[':
         case '{':
             values++;
-            if (++depth > JSON_DEPTH_MAX) {
-                *err = (struct json_error){i, "the document is nested too deeply", false};
-                return false;
-            }
+            if (++depth > JSON_DEPTH_MAX)
+                return fail(err, i, "the document is nested too deeply");
             break;
         case ']':
         case '}':
@@ -57,22 +119,19 @@ static bool is_within_limits(struct str s, struct json_error *err)
             break;
         case ',':
         case ':':
-            if (++values > JSON_VALUES_MAX) {
-                *err = (struct json_error){i, "the document holds too many values", false};
-                return false;
-            }
+            if (++values > JSON_VALUES_MAX)
+                return fail(err, i, "the document holds too many values");
             break;
         default:
             break;
         }
     }
-    return true;
+    return cut->from == 0 || buf_append(&cut->own, s.p + cut->from, s.n - cut->from) ||
+           fail_memory(err);
 }
 
-yyjson_doc *json_parse(struct str text, struct json_error *err)
+static yyjson_doc *parse(struct str text, struct json_error *err)
 {
-    if (!is_within_limits(text, err))
-        return NULL;
     yyjson_read_err e = {0};
     /* yyjson takes a non-const pointer but writes only with YYJSON_READ_INSITU. */
     yyjson_doc *doc =
@@ -83,20 +142,55 @@ yyjson_doc *json_parse(struct str text, struct json_error *err)
     return doc;
 }
 
-/*
- * The parser reads strings in place in its copy of the text, so that each begins where it does
- * there. It is written in the same way if the quote behind it stands where it would without any
- * escape: an escape in front of that would have moved it on, and a quote within a string has a
- * backslash.
- */
-struct str json_source(const yyjson_doc *doc, struct str text, struct str s)
+yyjson_doc *json_parse(struct str text, struct json_error *err)
 {
-    const uintptr_t pool = (uintptr_t)doc->str_pool, at = (uintptr_t)s.p - pool;
-    if (!doc->str_pool || s.n == 0 || (uintptr_t)s.p < pool || at >= text.n || s.n >= text.n - at)
-        return (struct str){0};
-    const char *source = text.p + at;
-    return source[s.n] == '"' && source[s.n - 1] != '\\' ? (struct str){source, s.n}
-                                                         : (struct str){0};
+    struct cut none = {0};
+    if (text.n > JSON_DEPTH_MAX && !scan(text, &none, err)) /* nothing shorter passes the limits */
+        return NULL;
+    return parse(text, err);
+}
+
+/*
+ * The parser reads strings in place in its copy of the text and keeps values in the order of the
+ * text: so each empty string that stands where one was cut out is found again.
+ */
+static void put_back(yyjson_doc *doc, const struct splice *splices, size_t n)
+{
+    yyjson_val *v = doc->root;
+    for (size_t i = 0, left = doc->val_read; i < n && left > 0; v++, left--) {
+        if (yyjson_is_str(v) && yyjson_get_str(v) == doc->str_pool + splices[i].at) {
+            yyjson_set_strn(v, splices[i].text.p, splices[i].text.n);
+            i++;
+        }
+    }
+}
+
+static yyjson_doc *parse_cut(const struct cut *cut, struct json_error *err)
+{
+    const struct splice *splices = (const struct splice *)(const void *)cut->splices.data;
+    const size_t n = cut->splices.len / sizeof(*splices);
+    yyjson_doc *doc = parse(buf_str(&cut->own), err);
+    if (doc) {
+        put_back(doc, splices, n);
+        return doc;
+    }
+    const size_t offset = err->offset;
+    for (size_t i = 0; i < n && splices[i].at <= offset; i++)
+        err->offset += splices[i].text.n;
+    return NULL;
+}
+
+yyjson_doc *json_parse_in_place(struct str text, size_t long_bytes_min, struct json_error *err)
+{
+    struct cut cut = {.min = long_bytes_min};
+    buf_init(&cut.own, text.n);
+    buf_init(&cut.splices, text.n / (long_bytes_min + 1) * sizeof(struct splice));
+    yyjson_doc *doc = NULL;
+    if (scan(text, &cut, err))
+        doc = cut.from ? parse_cut(&cut, err) : parse(text, err);
+    buf_done(&cut.own);
+    buf_done(&cut.splices);
+    return doc;
 }
 
 struct str json_str(yyjson_val *v)
@@ -235,22 +329,13 @@ static char *write_escape(char *to, char escape, char c)
     return to;
 }
 
-/* Sixteen bytes at a time, with what every compiler for every processor has. */
-typedef unsigned char bytes16 __attribute__((vector_size(16)));
-
 /* Copies sixteen bytes; the number of those in front of the first that needs an escape. */
 static inline size_t copy_plain(char *to, const char *from)
 {
     bytes16 v;
     memcpy(&v, from, sizeof(v));
     memcpy(to, &v, sizeof(v));
-    const bytes16 hits = (bytes16)((v < 0x20) | (v == '"') | (v == '\\'));
-    uint64_t half[2];
-    memcpy(half, &hits, sizeof(half));
-    if (!(half[0] | half[1]))
-        return sizeof(v);
-    return half[0] ? (size_t)__builtin_ctzll(le64toh(half[0])) / 8
-                   : 8 + (size_t)__builtin_ctzll(le64toh(half[1])) / 8;
+    return in_front((bytes16)((v < 0x20) | (v == '"') | (v == '\\')));
 }
 
 /* What stands between the quotes. Escapes are few: room for each is made when it comes. */

@@ -13,31 +13,32 @@
 
 /* Of larger objects the members must come in the same order: the search is quadratic. */
 #define SEARCHED_MEMBERS_MAX 256
+/* Of a long string, looked at in one go. */
+#define PIECE_BYTES 256
 
 /* Sixteen bytes at a time, with what every compiler for every processor has. */
 typedef unsigned char bytes16 __attribute__((vector_size(16)));
-typedef signed char signed16 __attribute__((vector_size(16)));
+typedef signed char chars16 __attribute__((vector_size(16)));
 
-/* The number of bytes of sixteen in front of the first that `hits` marks. */
-static inline size_t in_front(bytes16 hits)
+/* Whether they are ASCII that a string holds as it is. */
+static bool are_plain(const char *p)
 {
+    bytes16 special = {0};
+    for (size_t i = 0; i < PIECE_BYTES; i += sizeof(chars16)) {
+        chars16 v;
+        memcpy(&v, p + i, sizeof(v));
+        special |= (bytes16)((v < 0x20) | (v == '"') | (v == '\\'));
+    }
     uint64_t half[2];
-    memcpy(half, &hits, sizeof(half));
-    if (!(half[0] | half[1]))
-        return sizeof(hits);
-    return half[0] ? (size_t)__builtin_ctzll(le64toh(half[0])) / 8
-                   : 8 + (size_t)__builtin_ctzll(le64toh(half[1])) / 8;
+    memcpy(half, &special, sizeof(half));
+    return !(half[0] | half[1]);
 }
 
-/* Offset of the first byte from `i` on that a string does not hold as it is, or that is not ASCII;
- * s.n when there is none. */
+/* Offset of the first byte from `i` on that is not plain; s.n when there is none. */
 static size_t plain_end(struct str s, size_t i)
 {
-    for (size_t n = 16; n == 16 && s.n - i >= 16; i += n) {
-        signed16 v;
-        memcpy(&v, s.p + i, sizeof(v));
-        n = in_front((bytes16)((v < 0x20) | (v == '"') | (v == '\\')));
-    }
+    while (s.n - i >= PIECE_BYTES && are_plain(s.p + i))
+        i += PIECE_BYTES;
     while (i < s.n && (signed char)s.p[i] >= 0x20 && s.p[i] != '"' && s.p[i] != '\\')
         i++;
     return i;
@@ -77,6 +78,22 @@ static bool cut_string(struct cut *cut, struct str s, size_t i, size_t end)
     return buf_append(&cut->splices, &splice, sizeof(splice)) && !cut->own.failed;
 }
 
+/* Moves *i from the quote that begins a string to the one that ends it. False without memory. */
+static bool pass_string(struct str s, struct cut *cut, size_t *i)
+{
+    const size_t from = *i + 1;
+    const bool may_be_long = cut->min && cut->min < s.n - from;
+    const struct str near = {s.p, may_be_long ? from + cut->min : s.n};
+    *i = string_end(near, from);
+    if (!may_be_long || *i < near.n)
+        return true;
+    *i = plain_end(s, from);
+    if (*i < s.n && s.p[*i] == '"')
+        return cut_string(cut, s, from, *i);
+    *i = string_end(s, *i);
+    return true;
+}
+
 static bool fail(struct json_error *err, size_t offset, const char *message)
 {
     *err = (struct json_error){offset, message, false};
@@ -99,14 +116,10 @@ static bool scan(struct str s, struct cut *cut, struct json_error *err)
     size_t depth = 0, values = 1;
     for (size_t i = 0; i < s.n; i++) {
         switch (s.p[i]) {
-        case '"': {
-            const size_t end = cut->min ? plain_end(s, i + 1) : i + 1;
-            const bool is_long = cut->min && end - i > cut->min && end < s.n && s.p[end] == '"';
-            if (is_long && !cut_string(cut, s, i + 1, end))
+        case '"':
+            if (!pass_string(s, cut, &i))
                 return fail_memory(err);
-            i = is_long ? end : string_end(s, end);
             break;
-        }
         case '[':
         case '{':
             values++;
@@ -335,7 +348,13 @@ static inline size_t copy_plain(char *to, const char *from)
     bytes16 v;
     memcpy(&v, from, sizeof(v));
     memcpy(to, &v, sizeof(v));
-    return in_front((bytes16)((v < 0x20) | (v == '"') | (v == '\\')));
+    const bytes16 hits = (bytes16)((v < 0x20) | (v == '"') | (v == '\\'));
+    uint64_t half[2];
+    memcpy(half, &hits, sizeof(half));
+    if (!(half[0] | half[1]))
+        return sizeof(v);
+    return half[0] ? (size_t)__builtin_ctzll(le64toh(half[0])) / 8
+                   : 8 + (size_t)__builtin_ctzll(le64toh(half[1])) / 8;
 }
 
 /* What stands between the quotes. Escapes are few: room for each is made when it comes. */

@@ -188,7 +188,7 @@ static yyjson_doc *parse_cut(const struct cut *cut, struct json_error *err)
         return doc;
     }
     const size_t offset = err->offset;
-    for (size_t i = 0; i < n && splices[i].at <= offset; i++)
+    for (size_t i = 0; i < n && splices[i].at < offset; i++)
         err->offset += splices[i].text.n;
     return NULL;
 }

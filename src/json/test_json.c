@@ -391,6 +391,7 @@ static void test_faults_in_place(void **state)
         "[x\"0123456789abcdef\"]",
         "{\"0123456789abcdef\", \"0123456789abcdef\"}",
         "\"0123456789abcdef\"\"0123456789abcdef\"",
+        "[12e\"0123456789abcdef\"]",
         "\"0123456789abcdef\"]",
         "[\"0123456789abcdef\",",
         "\"0123456789abcdef",

@@ -20,28 +20,24 @@
 typedef unsigned char bytes16 __attribute__((vector_size(16)));
 typedef signed char chars16 __attribute__((vector_size(16)));
 
-/* Whether they are ASCII that a string holds as it is. */
-static bool are_plain(const char *p)
+/* Whether a string of them is ASCII without escapes. */
+static bool is_plain(const char *p, size_t n)
 {
-    bytes16 special = {0};
-    for (size_t i = 0; i < PIECE_BYTES; i += sizeof(chars16)) {
-        chars16 v;
-        memcpy(&v, p + i, sizeof(v));
-        special |= (bytes16)((v < 0x20) | (v == '"') | (v == '\\'));
+    size_t i = 0;
+    for (bytes16 special = {0}; n - i >= PIECE_BYTES;) {
+        for (const size_t end = i + PIECE_BYTES; i < end; i += sizeof(chars16)) {
+            chars16 v;
+            memcpy(&v, p + i, sizeof(v));
+            special |= (bytes16)((v < 0x20) | (v == '\\'));
+        }
+        uint64_t half[2];
+        memcpy(half, &special, sizeof(half));
+        if (half[0] | half[1])
+            return false;
     }
-    uint64_t half[2];
-    memcpy(half, &special, sizeof(half));
-    return !(half[0] | half[1]);
-}
-
-/* Offset of the first byte from `i` on that is not plain; s.n when there is none. */
-static size_t plain_end(struct str s, size_t i)
-{
-    while (s.n - i >= PIECE_BYTES && are_plain(s.p + i))
-        i += PIECE_BYTES;
-    while (i < s.n && (signed char)s.p[i] >= 0x20 && s.p[i] != '"' && s.p[i] != '\\')
+    while (i < n && (signed char)p[i] >= 0x20 && p[i] != '\\')
         i++;
-    return i;
+    return i == n;
 }
 
 /* Offset of the quote that ends the string beginning at `i`; s.n when there is none. */
@@ -62,36 +58,23 @@ static size_t string_end(struct str s, size_t i)
 
 /* A text without its long strings: each is empty in what the parser is shown. */
 struct cut {
-    size_t min;         /* bytes of a long string; 0 = none is */
+    size_t min;         /* bytes of a long string */
     struct buf own;     /* what is left, up to `from` */
     struct buf splices; /* struct splice */
     size_t from;
 };
 
-/* Leaves out s.p[i..end), a whole string with nothing in it that the parser would have to look at.
- */
-static bool cut_string(struct cut *cut, struct str s, size_t i, size_t end)
+/* Leaves out the string s.p[from..end), if the parser would find nothing in it. False without
+ * memory. Rare, and so kept out of the scan's loop. */
+__attribute__((noinline)) static bool cut_string(struct cut *cut, struct str s, size_t from,
+                                                 size_t end)
 {
-    buf_append(&cut->own, s.p + cut->from, i - cut->from);
-    const struct splice splice = {cut->own.len, {s.p + i, end - i}};
+    if (end == s.n || !is_plain(s.p + from, end - from))
+        return true;
+    buf_append(&cut->own, s.p + cut->from, from - cut->from);
+    const struct splice splice = {cut->own.len, {s.p + from, end - from}};
     cut->from = end;
     return buf_append(&cut->splices, &splice, sizeof(splice)) && !cut->own.failed;
-}
-
-/* Moves *i from the quote that begins a string to the one that ends it. False without memory. */
-static bool pass_string(struct str s, struct cut *cut, size_t *i)
-{
-    const size_t from = *i + 1;
-    const bool may_be_long = cut->min && cut->min < s.n - from;
-    const struct str near = {s.p, may_be_long ? from + cut->min : s.n};
-    *i = string_end(near, from);
-    if (!may_be_long || *i < near.n)
-        return true;
-    *i = plain_end(s, from);
-    if (*i < s.n && s.p[*i] == '"')
-        return cut_string(cut, s, from, *i);
-    *i = string_end(s, *i);
-    return true;
 }
 
 static bool fail(struct json_error *err, size_t offset, const char *message)
@@ -113,12 +96,15 @@ static bool fail_memory(struct json_error *err)
  */
 static bool scan(struct str s, struct cut *cut, struct json_error *err)
 {
-    size_t depth = 0, values = 1;
+    const size_t min = cut->min;
+    size_t depth = 0, values = 1, end;
     for (size_t i = 0; i < s.n; i++) {
         switch (s.p[i]) {
         case '"':
-            if (!pass_string(s, cut, &i))
+            end = string_end(s, i + 1);
+            if (end - i > min && !cut_string(cut, s, i + 1, end))
                 return fail_memory(err);
+            i = end;
             break;
         case '[':
         case '{':
@@ -157,7 +143,7 @@ static yyjson_doc *parse(struct str text, struct json_error *err)
 
 yyjson_doc *json_parse(struct str text, struct json_error *err)
 {
-    struct cut none = {0};
+    struct cut none = {.min = SIZE_MAX};
     if (text.n > JSON_DEPTH_MAX && !scan(text, &none, err)) /* nothing shorter passes the limits */
         return NULL;
     return parse(text, err);
@@ -195,7 +181,7 @@ static yyjson_doc *parse_cut(const struct cut *cut, struct json_error *err)
 
 yyjson_doc *json_parse_in_place(struct str text, size_t long_bytes_min, struct json_error *err)
 {
-    struct cut cut = {.min = long_bytes_min};
+    struct cut cut = {.min = long_bytes_min ? long_bytes_min : SIZE_MAX};
     buf_init(&cut.own, text.n);
     buf_init(&cut.splices, text.n / (long_bytes_min + 1) * sizeof(struct splice));
     yyjson_doc *doc = NULL;

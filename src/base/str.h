@@ -55,6 +55,13 @@ static inline bool str_ends(struct str s, struct str suffix)
     return s.n >= suffix.n && str_eq((struct str){s.p + (s.n - suffix.n), suffix.n}, suffix);
 }
 
+/* Whether `s` is a piece of `whole`: the very bytes. */
+static inline bool str_is_within(struct str s, struct str whole)
+{
+    const uintptr_t at = (uintptr_t)s.p - (uintptr_t)whole.p;
+    return (uintptr_t)s.p >= (uintptr_t)whole.p && at <= whole.n && s.n <= whole.n - at;
+}
+
 /* Offset of the first `needle` in `s`, or -1. */
 ptrdiff_t str_find(struct str s, struct str needle);
 struct str str_trim_blanks(struct str s);

@@ -139,7 +139,7 @@ static bool settle_splices(struct translation *t)
         size_t i = n++;
         for (; i > 0 && splices[i - 1].at > m->written_at; i--)
             splices[i] = splices[i - 1];
-        splices[i] = (struct splice){m->written_at, m->referred};
+        splices[i] = (struct splice){m->written_at, m->data};
     }
     t->out->splices = splices;
     t->out->n_splices = n;

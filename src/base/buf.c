@@ -14,12 +14,6 @@ void buf_init(struct buf *b, size_t max)
     *b = (struct buf){.max = max};
 }
 
-void buf_free(struct buf *b)
-{
-    free(b->data);
-    *b = (struct buf){.max = b->max};
-}
-
 void buf_reset(struct buf *b)
 {
     b->len = 0;

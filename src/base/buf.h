@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/macros.h"
@@ -52,14 +53,12 @@ static inline struct str buf_str(const struct buf *b)
     return (struct str){b->data ? b->data : "", b->len};
 }
 
-void buf_free(struct buf *b);
-
 /* Inline, as most of the buffers that are ended were never written to. */
 static inline void buf_done(struct buf *b)
 {
     if (b->data)
-        buf_free(b);
-    b->failed = false;
+        free(b->data);
+    *b = (struct buf){.max = b->max};
 }
 
 /* The same where memory must grow, or nothing is to be written. */

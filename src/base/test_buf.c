@@ -119,6 +119,17 @@ static void printf_writes_as_the_library_does(void **state)
     SAME("%hhd %hu %jd %td", (signed char)-1, (unsigned short)2, (intmax_t)3, (ptrdiff_t)-4);
 }
 
+static void done_forgets_what_was_moved_out(void **state)
+{
+    (void)state;
+    struct buf b = {.data = NULL, .len = 5, .cap = 8, .max = 9, .failed = true};
+    buf_done(&b);
+    assert_int_equal(b.len, 0);
+    assert_int_equal(b.cap, 0);
+    assert_int_equal(b.max, 9);
+    assert_false(b.failed);
+}
+
 static void numbers(void **state)
 {
     (void)state;
@@ -199,6 +210,7 @@ int main(void)
         cmocka_unit_test(printf_may_fill_the_buffer),
         cmocka_unit_test(printf_writes_as_the_library_does),
         cmocka_unit_test(numbers),
+        cmocka_unit_test(done_forgets_what_was_moved_out),
         cmocka_unit_test(failure_is_sticky_and_leaves_content),
         cmocka_unit_test(reserving),
         cmocka_unit_test(consuming),

@@ -235,6 +235,22 @@ yyjson_val *json_get_n(yyjson_val *obj, struct str name)
     return yyjson_is_null(last) ? NULL : last;
 }
 
+void json_get_all(yyjson_val *obj, const struct str *names, size_t n, yyjson_val **ret)
+{
+    for (size_t i = 0; i < n; i++)
+        ret[i] = NULL;
+    if (!yyjson_is_obj(obj))
+        return;
+    yyjson_val *key = unsafe_yyjson_get_first(obj);
+    for (size_t left = unsafe_yyjson_get_len(obj); left > 0; left--) {
+        const struct str name = {unsafe_yyjson_get_str(key), unsafe_yyjson_get_len(key)};
+        for (size_t i = 0; i < n; i++)
+            if (str_eq(name, names[i]))
+                ret[i] = yyjson_is_null(key + 1) ? NULL : key + 1;
+        key = unsafe_yyjson_get_next(key + 1);
+    }
+}
+
 bool json_is_number(yyjson_val *v)
 {
     return yyjson_is_raw(v) || yyjson_is_num(v);

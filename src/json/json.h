@@ -53,6 +53,8 @@ PX_INLINE yyjson_val *json_get(yyjson_val *obj, const char *name)
 {
     return json_get_n(obj, str_of(name));
 }
+/* The members of `n` names, each as json_get gives it, with one walk over the object. */
+void json_get_all(yyjson_val *obj, const struct str *names, size_t n, yyjson_val **ret);
 bool json_is_number(yyjson_val *v);
 /* The number as it was written; {NULL, 0} when it is none. Borrows from the document. */
 struct str json_number_text(yyjson_val *v);

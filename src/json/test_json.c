@@ -130,6 +130,16 @@ static void test_last_of_a_name_counts(void **state)
     assert_null(json_get(root, "b"));
     assert_null(json_get(root, "c"));
     assert_null(json_get(json_get(root, "a"), "a"));
+    /* All at once: the same, of the same object and of what is none. */
+    static const struct str names[] = {STR("c"), STR("a"), STR("b"), STR("a")};
+    yyjson_val *members[PX_ARRAY_LEN(names)];
+    json_get_all(root, names, PX_ARRAY_LEN(names), members);
+    for (size_t i = 0; i < PX_ARRAY_LEN(names); i++)
+        assert_ptr_equal(members[i], json_get_n(root, names[i]));
+    assert_non_null(members[1]);
+    json_get_all(members[1], names, PX_ARRAY_LEN(names), members);
+    for (size_t i = 0; i < PX_ARRAY_LEN(names); i++)
+        assert_null(members[i]);
     yyjson_doc_free(doc);
 }
 

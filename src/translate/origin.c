@@ -8,10 +8,13 @@
 /* Whether the content alone makes the blocks of a message. */
 static bool is_content_all(yyjson_val *message)
 {
-    static const char *const others[] = {"tool_calls", "function_call",     "refusal",
-                                         "reasoning",  "reasoning_content", "reasoning_details"};
+    static const struct str others[] = {STR("tool_calls"),        STR("function_call"),
+                                        STR("refusal"),           STR("reasoning"),
+                                        STR("reasoning_content"), STR("reasoning_details")};
+    yyjson_val *other[PX_ARRAY_LEN(others)];
+    json_get_all(message, others, PX_ARRAY_LEN(others), other);
     for (size_t i = 0; i < PX_ARRAY_LEN(others); i++) {
-        yyjson_val *v = json_get(message, others[i]);
+        yyjson_val *v = other[i];
         if (v && !(yyjson_is_arr(v) && yyjson_arr_size(v) == 0))
             return false;
     }

@@ -4,20 +4,30 @@
  */
 #include "translate/usage.h"
 
-static void read_count(int64_t *count, yyjson_val *obj, const char *name)
+static void read_count(int64_t *count, yyjson_val *v)
 {
-    int64_t v;
-    if (json_to_int(json_get(obj, name), &v) && v >= 0 && v <= USAGE_TOKENS_MAX)
-        *count = v;
+    int64_t n;
+    if (json_to_int(v, &n) && n >= 0 && n <= USAGE_TOKENS_MAX)
+        *count = n;
 }
 
 void usage_read(struct tr_usage *u, yyjson_val *usage)
 {
-    read_count(&u->input, usage, "input_tokens");
-    read_count(&u->cache_write, usage, "cache_creation_input_tokens");
-    read_count(&u->cache_read, usage, "cache_read_input_tokens");
-    read_count(&u->output, usage, "output_tokens");
-    read_count(&u->thinking, json_get(usage, "output_tokens_details"), "thinking_tokens");
+    enum { INPUT, CACHE_WRITE, CACHE_READ, OUTPUT, DETAILS, MEMBERS };
+    static const struct str names[MEMBERS] = {
+        [INPUT] = STR("input_tokens"),
+        [CACHE_WRITE] = STR("cache_creation_input_tokens"),
+        [CACHE_READ] = STR("cache_read_input_tokens"),
+        [OUTPUT] = STR("output_tokens"),
+        [DETAILS] = STR("output_tokens_details"),
+    };
+    yyjson_val *member[MEMBERS];
+    json_get_all(usage, names, MEMBERS, member);
+    read_count(&u->input, member[INPUT]);
+    read_count(&u->cache_write, member[CACHE_WRITE]);
+    read_count(&u->cache_read, member[CACHE_READ]);
+    read_count(&u->output, member[OUTPUT]);
+    read_count(&u->thinking, json_get(member[DETAILS], "thinking_tokens"));
 }
 
 struct tr_usage usage_sum(const struct tr_usage *a, const struct tr_usage *b)

@@ -11,6 +11,11 @@
 #include "base/spliced.h"
 #include "base/utf8.h"
 
+/*
+ * Up to this size it is parsed first: with few values, as the parser counts them, a document cannot
+ * be deep. Longer ones may take much memory and are looked at before.
+ */
+#define SHORT_BYTES_MAX 65536
 /* Of larger objects the members must come in the same order: the search is quadratic. */
 #define SEARCHED_MEMBERS_MAX 256
 /* Of a long string, looked at in one go. */
@@ -129,6 +134,12 @@ static bool scan(struct str s, struct cut *cut, struct json_error *err)
            fail_memory(err);
 }
 
+static bool is_within_limits(struct str text, struct json_error *err)
+{
+    struct cut none = {.min = SIZE_MAX};
+    return scan(text, &none, err);
+}
+
 static yyjson_doc *parse(struct str text, struct json_error *err)
 {
     yyjson_read_err e = {0};
@@ -141,12 +152,21 @@ static yyjson_doc *parse(struct str text, struct json_error *err)
     return doc;
 }
 
+static bool has_few_values(yyjson_doc *doc)
+{
+    return doc && yyjson_doc_get_val_count(doc) <= JSON_DEPTH_MAX;
+}
+
 yyjson_doc *json_parse(struct str text, struct json_error *err)
 {
-    struct cut none = {.min = SIZE_MAX};
-    if (text.n > JSON_DEPTH_MAX && !scan(text, &none, err)) /* nothing shorter passes the limits */
+    const bool is_short = text.n <= SHORT_BYTES_MAX;
+    if (!is_short && !is_within_limits(text, err))
         return NULL;
-    return parse(text, err);
+    yyjson_doc *doc = parse(text, err);
+    if (!is_short || has_few_values(doc) || is_within_limits(text, err))
+        return doc;
+    yyjson_doc_free(doc);
+    return NULL;
 }
 
 /*
@@ -181,7 +201,9 @@ static yyjson_doc *parse_cut(const struct cut *cut, struct json_error *err)
 
 yyjson_doc *json_parse_in_place(struct str text, size_t long_bytes_min, struct json_error *err)
 {
-    struct cut cut = {.min = long_bytes_min ? long_bytes_min : SIZE_MAX};
+    if (long_bytes_min == 0 || text.n < long_bytes_min)
+        return json_parse(text, err);
+    struct cut cut = {.min = long_bytes_min};
     buf_init(&cut.own, text.n);
     buf_init(&cut.splices, text.n / (long_bytes_min + 1) * sizeof(struct splice));
     yyjson_doc *doc = NULL;
@@ -201,21 +223,16 @@ struct str json_str(yyjson_val *v)
 
 yyjson_val *json_get_n(yyjson_val *obj, struct str name)
 {
-    size_t i, max;
-    yyjson_val *key, *v, *last = NULL;
+    yyjson_val *last = NULL;
     if (!yyjson_is_obj(obj)) /* the loop would step from a null pointer */
         return NULL;
-    yyjson_obj_foreach(obj, i, max, key, v)
-    {
-        if (yyjson_equals_strn(key, name.p, name.n))
-            last = v;
+    yyjson_val *key = unsafe_yyjson_get_first(obj);
+    for (size_t left = unsafe_yyjson_get_len(obj); left > 0; left--) {
+        if (unsafe_yyjson_equals_strn(key, name.p, name.n)) /* a key is always a string */
+            last = key + 1;
+        key = unsafe_yyjson_get_next(key + 1);
     }
     return yyjson_is_null(last) ? NULL : last;
-}
-
-yyjson_val *json_get(yyjson_val *obj, const char *name)
-{
-    return json_get_n(obj, str_of(name));
 }
 
 bool json_is_number(yyjson_val *v)

@@ -47,8 +47,12 @@ struct str json_str(yyjson_val *v);
  * Member of an object by name; NULL when absent, when `obj` is no object, or when it is null. Of a
  * name given twice the last counts, as in JavaScript.
  */
-yyjson_val *json_get(yyjson_val *obj, const char *name);
 yyjson_val *json_get_n(yyjson_val *obj, struct str name);
+/* Inline, so that the length of a constant is one. */
+PX_INLINE yyjson_val *json_get(yyjson_val *obj, const char *name)
+{
+    return json_get_n(obj, str_of(name));
+}
 bool json_is_number(yyjson_val *v);
 /* The number as it was written; {NULL, 0} when it is none. Borrows from the document. */
 struct str json_number_text(yyjson_val *v);

@@ -106,6 +106,13 @@ static enum go end_saying(struct request *r, enum end_reason why, const char *me
 
 /* Birth ----------------------------------------------------------------------------------- */
 
+struct str request_id(struct request *r)
+{
+    if (!r->id[0])
+        id_random(r->id, sizeof(r->id), "req_");
+    return str_of(r->id);
+}
+
 void request_free_body(struct request *r)
 {
     body_budget_give(&r->worker->shared->bodies, (int64_t)r->body.len);
@@ -145,7 +152,6 @@ static struct request *create(struct connection *c, struct worker *w)
     keep_alive_init(r);
     r->free_job = (struct loop_job){.run = free_request, .arg = r};
     r->started_us = loop_now_us(w->loop);
-    id_random(r->id, sizeof(r->id), "req_");
     count_add(&w->metrics.in_flight, 1);
     return r;
 }
@@ -353,7 +359,7 @@ static void count_request(const struct request *r, const struct request_record *
 static enum go step_record(struct request *r)
 {
     struct request_record record = {
-        .id = str_of(r->id),
+        .id = request_id(r),
         .method = r->head.method,
         .path = r->path,
         .status = r->status,

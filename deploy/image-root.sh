@@ -14,7 +14,9 @@ ldd "$root/$program" | grep -o '/[^ ]*' | while read -r library; do
     mkdir -p "$(dirname "$target")"
     cp "$real" "$target"
     # What distroless images do too: scanners find here which packages the image holds.
-    package=$(dpkg-query -S "$real" | sed 's/:.*//')
+    # (Debian 12 knows some of them by their path before /lib was a link.)
+    owner=$(dpkg-query -S "$real" 2>/dev/null || dpkg-query -S "${real#/usr}")
+    package=${owner%%:*}
     mkdir -p "$root/var/lib/dpkg/status.d"
     dpkg-query -s "$package" > "$root/var/lib/dpkg/status.d/$package"
 done

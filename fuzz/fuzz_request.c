@@ -204,7 +204,7 @@ static bool recall(void *arg, struct digest key, struct buf *ret)
     return i < PX_ARRAY_LEN(contents) && buf_append_z(ret, contents[i]);
 }
 
-/* The same bytes where what can stays in the client's body. */
+/* The same bytes, or words, where what can stays in the client's body. */
 static void must_refer_to_the_same(struct tr_policy policy, struct str body,
                                    const struct result *whole)
 {
@@ -221,7 +221,8 @@ static void must_refer_to_the_same(struct tr_policy policy, struct str body,
             rest = (struct str){rest.p + run.n, rest.n - run.n};
         }
         must(rest.n == 0);
-    }
+    } else
+        must(strcmp(r.err.message, whole->err.message) == 0);
     result_done(&r);
 }
 

@@ -118,6 +118,11 @@ class Contender:
         """What of it lies on the disk, without what the system has anyway; None = not known."""
         return None
 
+    @classmethod
+    def image_bytes(cls):
+        """What a container image of it holds, unpacked; None = none is built here."""
+        return None
+
     # --- the same for all -----------------------------------------------------------------------
 
     def start(self):
@@ -253,6 +258,15 @@ http {{
         return ['nginx', '-p', self.folder, '-c', 'nginx.conf', '-e', 'stderr'], {}
 
 
+def strip_to(path):
+    subprocess.run(['strip', '-o', path, BINARY], check=True)
+
+
+def bytes_below(folder):
+    return sum(os.lstat(os.path.join(below, name)).st_size
+               for below, _, names in os.walk(folder) for name in names)
+
+
 class ClaudeProxy(Contender):
     """With authentication, limits, metrics, the log of requests and the sandbox."""
     name = 'claude-proxy'
@@ -266,8 +280,18 @@ class ClaudeProxy(Contender):
     def program_bytes(cls):
         with tempfile.TemporaryDirectory() as folder:
             stripped = os.path.join(folder, 'stripped')
-            subprocess.run(['strip', '-o', stripped, BINARY], check=True)
+            strip_to(stripped)
             return os.path.getsize(stripped)
+
+    @classmethod
+    def image_bytes(cls):
+        """Of the Dockerfile's image, but for its list of parts, with this machine's libraries."""
+        with tempfile.TemporaryDirectory() as root:
+            program = 'usr/local/bin/claude-proxy'
+            os.makedirs(os.path.dirname(os.path.join(root, program)))
+            strip_to(os.path.join(root, program))
+            subprocess.run([os.path.join(ROOT, 'deploy', 'image-root.sh'), root, program], check=True)
+            return bytes_below(root)
 
     def command(self):
         env = {
@@ -310,8 +334,7 @@ class Rival(Contender):
 
     @classmethod
     def program_bytes(cls):
-        return sum(os.lstat(os.path.join(folder, name)).st_size
-                   for folder, _, names in os.walk(cls.at()) for name in names)
+        return bytes_below(cls.at())
 
 
 class Portkey(Rival):

@@ -213,16 +213,18 @@ IDLE_METRICS = [
 # --- the process --------------------------------------------------------------------------------
 
 def start(bench, contender, point):
-    size = contender.program_bytes()
+    size, image = contender.program_bytes(), contender.image_bytes()
     time.sleep(HOLD_SECONDS)
     resident, unshared = measure.memory_kb(contender.pids())
     return {'cold_ms': contender.started_s * 1000, 'idle_mb': resident / 1024,
-            'idle_uss_mb': unshared / 1024, 'program_mb': size / 1e6 if size else None}
+            'idle_uss_mb': unshared / 1024, 'program_mb': size / 1e6 if size else None,
+            'image_mb': image / 1e6 if image else None}
 
 
 START_METRICS = [
     Metric('cold_ms', 'to the first answer, ms', 1), Metric('idle_mb', 'resident idle, MB', 1),
-    Metric('idle_uss_mb', 'of it unshared, MB', 1), Metric('program_mb', 'program, MB', 2)]
+    Metric('idle_uss_mb', 'of it unshared, MB', 1), Metric('program_mb', 'program, MB', 2),
+    Metric('image_mb', 'its image, MB', 1)]
 
 TLS = dict(upstream='tls', without=('direct',))
 

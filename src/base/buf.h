@@ -24,7 +24,7 @@ struct buf {
 
 void buf_init(struct buf *b, size_t max);
 /* Frees the memory; the buffer may be used again. Accepts a zeroed buffer. */
-void buf_done(struct buf *b);
+static inline void buf_done(struct buf *b);
 /* Forgets the content and the failure, keeps the memory. */
 void buf_reset(struct buf *b);
 
@@ -32,10 +32,10 @@ void buf_reset(struct buf *b);
  * Appending. False (and `failed` set, content unchanged) when the maximum would be passed or
  * memory ran out. A writer of many pieces may ignore the results and check `failed` once.
  */
-static inline bool buf_append(struct buf *b, const void *p, size_t n);
+PX_INLINE bool buf_append(struct buf *b, const void *p, size_t n);
 static inline bool buf_append_str(struct buf *b, struct str s);
-static inline bool buf_append_z(struct buf *b, const char *z);
-static inline bool buf_append_char(struct buf *b, char c);
+PX_INLINE bool buf_append_z(struct buf *b, const char *z);
+PX_INLINE bool buf_append_char(struct buf *b, char c);
 bool buf_append_u64(struct buf *b, uint64_t number);
 bool buf_append_i64(struct buf *b, int64_t number);
 /* As printf; `%s`, `%.*s` and whole numbers without a width are the cheap directives. */
@@ -50,6 +50,16 @@ void buf_consume(struct buf *b, size_t n);
 static inline struct str buf_str(const struct buf *b)
 {
     return (struct str){b->data ? b->data : "", b->len};
+}
+
+void buf_free(struct buf *b);
+
+/* Inline, as most of the buffers that are ended were never written to. */
+static inline void buf_done(struct buf *b)
+{
+    if (b->data)
+        buf_free(b);
+    b->failed = false;
 }
 
 /* The same where memory must grow, or nothing is to be written. */
@@ -69,7 +79,7 @@ static inline char *buf_reserve(struct buf *b, size_t n)
     return buf_has_room(b, n) ? b->data + b->len : buf_reserve_grown(b, n);
 }
 
-static inline bool buf_append(struct buf *b, const void *p, size_t n)
+PX_INLINE bool buf_append(struct buf *b, const void *p, size_t n)
 {
     if (n == 0 || !buf_has_room(b, n))
         return buf_append_grown(b, p, n);
@@ -83,12 +93,12 @@ static inline bool buf_append_str(struct buf *b, struct str s)
     return buf_append(b, s.p, s.n);
 }
 
-static inline bool buf_append_z(struct buf *b, const char *z)
+PX_INLINE bool buf_append_z(struct buf *b, const char *z)
 {
     return buf_append(b, z, strlen(z));
 }
 
-static inline bool buf_append_char(struct buf *b, char c)
+PX_INLINE bool buf_append_char(struct buf *b, char c)
 {
     return buf_append(b, &c, 1);
 }

@@ -21,11 +21,18 @@ static enum outcome outcome_of(bool is_written)
 
 static bool append_number(struct buf *b, uint64_t magnitude, bool is_negative)
 {
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
     char text[NUMBER_BYTES_MAX];
     size_t at = sizeof(text);
-    do
-        text[--at] = (char)('0' + magnitude % 10);
-    while (magnitude /= 10);
+    for (; magnitude >= 100; magnitude /= 100)
+        memcpy(text + (at -= 2), pairs + magnitude % 100 * 2, 2);
+    if (magnitude >= 10)
+        memcpy(text + (at -= 2), pairs + magnitude * 2, 2);
+    else
+        text[--at] = (char)('0' + magnitude);
     if (is_negative)
         text[--at] = '-';
     return buf_append(b, text + at, sizeof(text) - at);

@@ -4,7 +4,6 @@
  */
 #include "base/id.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -30,17 +29,24 @@ uint32_t id_chance(void)
     return chance;
 }
 
-void id_random(char *to, size_t size, const char *prefix)
+static char next_digit(void)
 {
     static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    char chars[ID_CHARS + 1];
-    for (size_t i = 0; i < ID_CHARS; i++) {
-        unsigned char b;
-        do
-            b = next_byte();
-        while (b >= 248); /* 4 * 62: no digit more likely than another */
-        chars[i] = digits[b % 62];
-    }
-    chars[ID_CHARS] = '\0';
-    snprintf(to, size, "%s%s", prefix, chars);
+    unsigned char b;
+    do
+        b = next_byte();
+    while (b >= 248); /* 4 * 62: no digit more likely than another */
+    return digits[b % 62];
+}
+
+void id_random(char *to, size_t size, const char *prefix)
+{
+    size_t n = 0;
+    if (size == 0)
+        return;
+    for (; prefix[n] && n < size - 1; n++)
+        to[n] = prefix[n];
+    for (size_t i = 0; i < ID_CHARS && n < size - 1; i++)
+        to[n++] = next_digit();
+    to[n] = '\0';
 }

@@ -75,6 +75,12 @@ static bool is_c1(struct str s, size_t i)
     return (unsigned char)s.p[i] == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xa0;
 }
 
+/* Whether it stands for itself inside quotes, as nearly every text does. */
+static bool is_plain(struct str s)
+{
+    return str_is_printable(s) && !memchr(s.p, '"', s.n) && !memchr(s.p, '\\', s.n);
+}
+
 /* Bytes at `i` that stand for themselves inside quotes. */
 static size_t plain_run(struct str s, size_t i, bool is_utf8)
 {
@@ -93,8 +99,13 @@ static size_t plain_run(struct str s, size_t i, bool is_utf8)
  */
 static void append_quoted(struct buf *b, struct str s)
 {
-    bool is_utf8 = utf8_is_valid(s);
     buf_append_char(b, '"');
+    if (is_plain(s)) {
+        buf_append_str(b, s);
+        buf_append_char(b, '"');
+        return;
+    }
+    const bool is_utf8 = utf8_is_valid(s);
     for (size_t i = 0; i < s.n; i++) {
         size_t run = plain_run(s, i, is_utf8);
         buf_append(b, s.p + i, run);
@@ -122,12 +133,29 @@ static bool needs_quotes(struct str s)
     return s.n == 0 || !utf8_is_valid(s);
 }
 
+static void append_key(struct buf *b, struct str key)
+{
+    const size_t punctuation = is_json ? 4 : 2;
+    char *to = buf_reserve(b, key.n + punctuation);
+    if (!to)
+        return;
+    b->len += key.n + punctuation;
+    if (!is_json) {
+        *to++ = ' ';
+        memcpy(to, key.p, key.n);
+        to[key.n] = '=';
+        return;
+    }
+    *to++ = ',';
+    *to++ = '"';
+    memcpy(to, key.p, key.n);
+    memcpy(to + key.n, "\":", 2);
+}
+
 static void append_field(struct buf *b, const struct log_field *f)
 {
     struct str text = utf8_cut(f->text, LOG_TEXT_MAX);
-    buf_append_z(b, is_json ? ",\"" : " ");
-    buf_append_z(b, f->key);
-    buf_append_z(b, is_json ? "\":" : "=");
+    append_key(b, f->key);
     if (f->kind == LOG_FIELD_INT)
         buf_append_i64(b, f->number);
     else if (is_json || needs_quotes(text))
@@ -168,7 +196,9 @@ static struct str format_line(struct line *line, enum log_level level, const cha
     if (is_json) {
         buf_append_z(&b, "{\"time\":\"");
         append_time(&b);
-        buf_printf(&b, "\",\"level\":\"%s\",\"message\":", level_names[level]);
+        buf_append_z(&b, "\",\"level\":\"");
+        buf_append_z(&b, level_names[level]);
+        buf_append_z(&b, "\",\"message\":");
         append_quoted(&b, text);
     } else {
         append_time(&b);

@@ -15,14 +15,14 @@ enum log_format { LOG_AUTO, LOG_TEXT, LOG_JSON };
 
 /* A field of a line. Make them with the macros below. */
 struct log_field {
-    const char *key;
+    struct str key;
     enum { LOG_FIELD_STR, LOG_FIELD_INT } kind;
     struct str text;
     int64_t number;
 };
-#define LOG_S(key, s) ((struct log_field){key, LOG_FIELD_STR, s, 0})
+#define LOG_S(key, s) ((struct log_field){STR(key), LOG_FIELD_STR, s, 0})
 #define LOG_Z(key, z) LOG_S(key, str_of(z))
-#define LOG_I(key, i) ((struct log_field){key, LOG_FIELD_INT, {0}, (int64_t)(i)})
+#define LOG_I(key, i) ((struct log_field){STR(key), LOG_FIELD_INT, {0}, (int64_t)(i)})
 
 /* Once, before the threads start. */
 void log_setup(enum log_level lowest, enum log_format format);

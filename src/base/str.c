@@ -14,19 +14,78 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
-bool str_eq_nocase(struct str a, struct str b)
+/*
+ * Names and values of headers are short and many: eight bytes at a time in a plain word, the last
+ * eight of a text over again where it is not a multiple. A byte never carries into the next: see
+ * what is masked.
+ */
+#define WORD_BYTES 8
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+static uint64_t load(const char *p)
 {
-    if (a.n != b.n)
-        return false;
-    for (size_t i = 0; i < a.n; i++)
-        if (lower(a.p[i]) != lower(b.p[i]))
+    uint64_t word;
+    memcpy(&word, p, sizeof(word));
+    return word;
+}
+
+static uint64_t lower_word(uint64_t word)
+{
+    const uint64_t low = word & EACH(0x7f);
+    const uint64_t from_a = low + EACH(0x80 - 'A'), behind_z = low + EACH(0x7f - 'Z');
+    return word | ((from_a & ~behind_z & ~word & EACH(0x80)) >> 2); /* 0x80 becomes 0x20 */
+}
+
+bool str_same_nocase(const char *a, const char *b, size_t n)
+{
+    size_t i = 0;
+    if (n >= WORD_BYTES) {
+        for (; n - i >= WORD_BYTES; i += WORD_BYTES)
+            if (lower_word(load(a + i)) != lower_word(load(b + i)))
+                return false;
+        i = n - WORD_BYTES;
+        return lower_word(load(a + i)) == lower_word(load(b + i));
+    }
+    for (; i < n; i++)
+        if (lower(a[i]) != lower(b[i]))
             return false;
     return true;
 }
 
-bool str_ends(struct str s, struct str suffix)
+void str_lower(char *to, struct str s)
 {
-    return s.n >= suffix.n && str_eq((struct str){s.p + (s.n - suffix.n), suffix.n}, suffix);
+    size_t i = 0;
+    if (s.n >= WORD_BYTES) {
+        const uint64_t last = lower_word(load(s.p + s.n - WORD_BYTES));
+        for (; s.n - i > WORD_BYTES; i += WORD_BYTES) {
+            const uint64_t word = lower_word(load(s.p + i));
+            memcpy(to + i, &word, sizeof(word));
+        }
+        memcpy(to + s.n - WORD_BYTES, &last, sizeof(last));
+        return;
+    }
+    for (; i < s.n; i++)
+        to[i] = lower(s.p[i]);
+}
+
+/* Not 0 if any byte is below the blank or above the tilde. */
+static uint64_t odd_of(uint64_t word)
+{
+    return ((word - EACH(' ')) | (word + EACH(0x7f - '~')) | word) & EACH(0x80);
+}
+
+bool str_is_printable(struct str s)
+{
+    uint64_t odd = 0;
+    size_t i = 0;
+    if (s.n >= WORD_BYTES) {
+        for (; s.n - i >= WORD_BYTES; i += WORD_BYTES)
+            odd |= odd_of(load(s.p + i));
+        return (odd | odd_of(load(s.p + s.n - WORD_BYTES))) == 0;
+    }
+    for (; i < s.n; i++)
+        odd |= s.p[i] < ' ' || s.p[i] > '~';
+    return odd == 0;
 }
 
 ptrdiff_t str_find(struct str s, struct str needle)
@@ -44,7 +103,7 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-struct str str_trim(struct str s)
+struct str str_trim_blanks(struct str s)
 {
     while (s.n && is_blank(s.p[0])) {
         s.p++;

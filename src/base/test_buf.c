@@ -109,6 +109,8 @@ static void printf_writes_as_the_library_does(void **state)
     SAME("%ld|%ld|%lld|%lld", LONG_MAX, LONG_MIN, LLONG_MAX, LLONG_MIN);
     SAME("%u %lu %llu %zu", UINT_MAX, ULONG_MAX, ULLONG_MAX, SIZE_MAX);
     SAME("%" PRId64 "%" PRIu64, INT64_MIN, UINT64_MAX);
+    for (int64_t power = 1; power < INT64_MAX / 10; power *= 10)
+        SAME("%" PRId64 " %" PRId64 " %" PRId64, power - 1, power, -power - 1);
     SAME("<%s%s%s>", "one", "", "three");
     SAME("%.*s.%.*s.%.*s", 2, "abc", 0, "abc", 9, "abc");
     SAME("%.*s", -1, "abc");

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <locale.h>
 #include <pthread.h>
+#include <stdlib.h>
 
 #include "base/str.h"
 
@@ -173,6 +174,42 @@ static void constant_time_equality(void **state)
     assert_false(str_eq_constant_time(STR("\0\0"), STR("")));
 }
 
+static char small(unsigned char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : (char)c;
+}
+
+/* Eight bytes at a time: every byte, at every place, among others of its kind, in exact memory. */
+static void every_byte_at_every_place(void **state)
+{
+    (void)state;
+    static const char around[] = {'a', 'Z', ' ', '~', '\x7f', '\x80', '\xff', '\0'};
+    for (size_t n = 1; n <= 20; n++) {
+        char *text = malloc(n), *lower = malloc(n);
+        assert_non_null(text);
+        assert_non_null(lower);
+        const struct str s = {text, n};
+        for (size_t k = 0; k < PX_ARRAY_LEN(around); k++) {
+            const bool is_fine = around[k] >= ' ' && around[k] <= '~';
+            for (unsigned c = 0; c < 256; c++) {
+                const size_t at = c % n;
+                memset(text, around[k], n);
+                text[at] = (char)c;
+                assert_int_equal(str_is_printable(s), c >= ' ' && c <= '~' && (is_fine || n == 1));
+                str_lower(lower, s);
+                for (size_t i = 0; i < n; i++)
+                    assert_int_equal(lower[i], small((unsigned char)text[i]));
+                assert_true(str_eq_nocase(s, (struct str){lower, n}));
+                lower[at] = (char)(lower[at] ^ 0x80);
+                assert_false(str_eq_nocase(s, (struct str){lower, n}));
+            }
+        }
+        free(text);
+        free(lower);
+    }
+    assert_true(str_is_printable(STR("")));
+}
+
 int main(void)
 {
     setlocale(LC_ALL, ""); /* numbers must not depend on it */
@@ -182,6 +219,7 @@ int main(void)
         cmocka_unit_test(beginnings_and_ends),
         cmocka_unit_test(finding),
         cmocka_unit_test(trimming),
+        cmocka_unit_test(every_byte_at_every_place),
         cmocka_unit_test(splitting),
         cmocka_unit_test(whole_numbers),
         cmocka_unit_test(decimal_numbers),

@@ -89,6 +89,27 @@ static void short_sequences_exhaustively(void **state)
     assert_int_equal(three, 0x10000 - 0x800 - 0x800); /* without the surrogates */
 }
 
+/* ASCII is taken eight at a time: a fault at every place of and behind such runs. */
+static void faults_in_long_texts(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n <= 40; n++) {
+        for (size_t at = 0; at < n; at++) {
+            char text[40];
+            memset(text, 'a', sizeof(text));
+            assert_true(is_valid((struct str){text, n}));
+            text[at] = '\x80';
+            assert_false(is_valid((struct str){text, n}));
+            text[at] = '\xc3';
+            assert_false(is_valid((struct str){text, n}));
+            if (at + 1 == n)
+                continue;
+            text[at + 1] = '\xbc';
+            assert_true(is_valid((struct str){text, n}));
+        }
+    }
+}
+
 static void cutting(void **state)
 {
     (void)state;
@@ -110,6 +131,7 @@ int main(void)
         cmocka_unit_test(valid),
         cmocka_unit_test(invalid),
         cmocka_unit_test(short_sequences_exhaustively),
+        cmocka_unit_test(faults_in_long_texts),
         cmocka_unit_test(cutting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

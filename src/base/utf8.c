@@ -3,6 +3,9 @@
  */
 #include "base/utf8.h"
 
+#include <stdint.h>
+#include <string.h>
+
 /* Bytes of the valid character at `p` (at most `n` bytes there), 0 when there is none. */
 static size_t char_bytes(const unsigned char *p, size_t n)
 {
@@ -28,13 +31,31 @@ static size_t char_bytes(const unsigned char *p, size_t n)
     return need;
 }
 
+/* Bytes of ASCII that `p` begins with, eight at a time: the rest of a run is for the caller. */
+static size_t ascii_bytes(const unsigned char *p, size_t n)
+{
+    size_t i = 0;
+    for (uint64_t eight; n - i >= sizeof(eight); i += sizeof(eight)) {
+        memcpy(&eight, p + i, sizeof(eight));
+        if (eight & UINT64_C(0x8080808080808080))
+            break;
+    }
+    return i;
+}
+
 bool utf8_is_valid(struct str s)
 {
     const unsigned char *p = (const unsigned char *)s.p;
-    for (size_t i = 0, step; i < s.n; i += step) {
-        step = char_bytes(p + i, s.n - i);
+    for (size_t i = 0; i < s.n;) {
+        if (p[i] < 0x80) {
+            const size_t run = ascii_bytes(p + i, s.n - i);
+            i += run ? run : 1;
+            continue;
+        }
+        const size_t step = char_bytes(p + i, s.n - i);
         if (step == 0)
             return false;
+        i += step;
     }
     return true;
 }

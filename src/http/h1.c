@@ -15,7 +15,7 @@
 #define FRAMING_BYTES_MAX     65536
 #define FRAMING_PER_BODY_BYTE 8
 #define USUAL_HEAD_BYTES      1024
-#define USUAL_HEADERS         16
+#define USUAL_HEADERS         32
 
 enum phase { PHASE_BETWEEN, PHASE_HEAD, PHASE_BODY, PHASE_DEAD };
 
@@ -126,6 +126,17 @@ static int on_target(llhttp_t *ll, const char *at, size_t n)
     return buf_append(&p->text, at, n) ? 0 : refuse_for_text(p);
 }
 
+/* A name is kept as all of us compare it, so that no case is looked at ever after. */
+static bool append_lower(struct buf *b, const char *name, size_t n)
+{
+    char *to = buf_reserve(b, n);
+    if (!to)
+        return false;
+    str_lower(to, (struct str){name, n});
+    b->len += n;
+    return true;
+}
+
 static int on_field(llhttp_t *ll, const char *at, size_t n)
 {
     struct h1_parser *p = ll->data;
@@ -135,13 +146,14 @@ static int on_field(llhttp_t *ll, const char *at, size_t n)
     if (count == 0 || p->was_in_value) {
         if (count == H1_HEADERS_MAX)
             return refuse(p, H1_TOO_MANY_HEADERS, "too many headers");
-        if (!buf_append(&p->headers, &(struct h1_header){{0}, {0}}, sizeof(struct h1_header)))
+        if (!buf_reserve(&p->headers, sizeof(struct h1_header)))
             return refuse(p, H1_BAD, "out of memory");
+        *header_at(p, count++) = (struct h1_header){{0}, {0}};
+        p->headers.len += sizeof(struct h1_header);
         p->was_in_value = false;
-        count++;
     }
     header_at(p, count - 1)->name.n += n;
-    return buf_append(&p->text, at, n) ? 0 : refuse_for_text(p);
+    return append_lower(&p->text, at, n) ? 0 : refuse_for_text(p);
 }
 
 static int on_value(llhttp_t *ll, const char *at, size_t n)
@@ -160,8 +172,26 @@ static int on_value_complete(llhttp_t *ll)
     return 0;
 }
 
+/* The headers that say how a message is to be read. */
+struct framing_headers {
+    size_t n_hosts, n_codings;
+    struct str coding, expect; /* the first of each */
+};
+
+static void note(struct framing_headers *f, const struct h1_header *h)
+{
+    if (str_eq(h->name, STR("host"))) {
+        f->n_hosts++;
+    } else if (str_eq(h->name, STR("transfer-encoding"))) {
+        if (f->n_codings++ == 0)
+            f->coding = h->value;
+    } else if (str_eq(h->name, STR("expect")) && !f->expect.p) {
+        f->expect = h->value;
+    }
+}
+
 /* Turns the lengths into pointers, now that the text stays where it is. */
-static void locate(struct h1_parser *p, struct h1_head *head)
+static void locate(struct h1_parser *p, struct h1_head *head, struct framing_headers *framing)
 {
     const char *at = p->text.data ? p->text.data : "";
     head->method = (struct str){at, p->method_n};
@@ -175,30 +205,24 @@ static void locate(struct h1_parser *p, struct h1_head *head)
         h->value.p = at + h->name.n;
         at = h->value.p + h->value.n;
         h->value = str_trim(h->value);
+        note(framing, h);
     }
     head->headers = header_at(p, 0);
 }
 
-static size_t count_of(const struct h1_head *head, struct str name)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < head->n_headers; i++)
-        n += str_eq_nocase(head->headers[i].name, name);
-    return n;
-}
-
 /* What llhttp takes and we do not. */
-static int check_head(struct h1_parser *p, const struct h1_head *head)
+static int check_head(struct h1_parser *p, const struct h1_head *head,
+                      const struct framing_headers *framing)
 {
     const llhttp_t *ll = &p->ll;
     if (ll->http_major != 1 || ll->http_minor > 1)
         return refuse(p, H1_BAD, "unsupported HTTP version");
     if (p->kind == H1_RESPONSE && head->status < 100)
         return refuse(p, H1_BAD, "invalid status");
-    struct str coding = h1_find(head, STR("transfer-encoding"));
-    if (coding.p && (head->is_http_1_0 || !str_eq_nocase(coding, STR("chunked"))))
+    if (framing->n_codings > 0 &&
+        (head->is_http_1_0 || !str_eq_nocase(framing->coding, STR("chunked"))))
         return refuse(p, H1_BAD, "unsupported Transfer-Encoding");
-    if (count_of(head, STR("transfer-encoding")) > 1)
+    if (framing->n_codings > 1)
         return refuse(p, H1_BAD, "more than one Transfer-Encoding header");
     if ((ll->flags & F_CONTENT_LENGTH) && ll->content_length > INT64_MAX)
         return refuse(p, H1_BAD, "invalid Content-Length header");
@@ -206,9 +230,8 @@ static int check_head(struct h1_parser *p, const struct h1_head *head)
         return head->status == 101 ? refuse(p, H1_UPGRADE_REFUSED, "switching protocols") : 0;
     if (ll->method == HTTP_CONNECT)
         return refuse(p, H1_UPGRADE_REFUSED, "CONNECT is not supported");
-    size_t hosts = count_of(head, STR("host"));
-    if (hosts > 1 || (hosts == 0 && !head->is_http_1_0))
-        return refuse(p, H1_BAD, hosts ? "more than one Host header" : "no Host header");
+    if (framing->n_hosts > 1 || (framing->n_hosts == 0 && !head->is_http_1_0))
+        return refuse(p, H1_BAD, framing->n_hosts ? "more than one Host header" : "no Host header");
     return 0;
 }
 
@@ -222,8 +245,9 @@ static int on_headers_complete(llhttp_t *ll)
         .content_length = (ll->flags & F_CONTENT_LENGTH) ? (int64_t)ll->content_length : -1,
     };
     ll->upgrade = 0; /* an offer to upgrade is declined by going on without it */
-    locate(p, &head);
-    if (check_head(p, &head) != 0)
+    struct framing_headers framing = {0};
+    locate(p, &head, &framing);
+    if (check_head(p, &head, &framing) != 0)
         return -1;
     p->phase = PHASE_BODY;
     p->is_informational = p->kind == H1_RESPONSE && head.status < 200;
@@ -232,8 +256,7 @@ static int on_headers_complete(llhttp_t *ll)
     if (p->expects_no_body)
         ll->flags |= F_SKIPBODY; /* also tells llhttp that no end of file is needed */
     head.keep_alive = llhttp_should_keep_alive(ll) != 0;
-    head.expects_continue =
-        !head.is_http_1_0 && str_eq_nocase(h1_find(&head, STR("expect")), STR("100-continue"));
+    head.expects_continue = !head.is_http_1_0 && str_eq_nocase(framing.expect, STR("100-continue"));
     if (!p->cb->on_head(p->arg, &head))
         return refuse(p, H1_STOPPED, "stopped");
     return p->expects_no_body ? 1 : 0;
@@ -409,7 +432,7 @@ bool h1_is_in_head(const struct h1_parser *p)
 struct str h1_find(const struct h1_head *head, struct str name)
 {
     for (size_t i = 0; i < head->n_headers; i++)
-        if (str_eq_nocase(head->headers[i].name, name))
+        if (str_eq(head->headers[i].name, name))
             return head->headers[i].value;
     return (struct str){0};
 }

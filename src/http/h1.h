@@ -16,7 +16,7 @@
 #define H1_HEADERS_MAX    100
 
 struct h1_header {
-    struct str name; /* as sent; compare with str_eq_nocase */
+    struct str name; /* in lower case */
     struct str value;
 };
 
@@ -66,7 +66,7 @@ enum h1_result h1_feed(struct h1_parser *p, const char *bytes, size_t n, size_t 
 enum h1_result h1_eof(struct h1_parser *p);
 /* Bytes of the current message's head are in, but not all of it. */
 bool h1_is_in_head(const struct h1_parser *p);
-/* First header of that name (compared without case); {NULL, 0} when absent. */
+/* First header of that name, given in lower case; {NULL, 0} when absent. */
 struct str h1_find(const struct h1_head *head, struct str name);
 /* Static text for a result that is an error, for error messages: "two different Content-Length...".
  */

@@ -127,21 +127,21 @@ static void test_requests(void **state)
 {
     (void)state;
     check_full(H1_REQUEST, "GET /a?b=c HTTP/1.1\r\nHost: h\r\nX-Empty:\r\nX-Pad:  v w \t\r\n\r\n",
-               "[GET|/a?b=c|0|1.1|k|-1|Host=h|X-Empty=|X-Pad=v w]<>", H1_COMPLETE, false);
+               "[GET|/a?b=c|0|1.1|k|-1|host=h|x-empty=|x-pad=v w]<>", H1_COMPLETE, false);
     check_full(H1_REQUEST, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello",
-               "[POST|/|0|1.1|k|5|Host=h|Content-Length=5]<hello>", H1_COMPLETE, false);
+               "[POST|/|0|1.1|k|5|host=h|content-length=5]<hello>", H1_COMPLETE, false);
     check_full(H1_REQUEST,
                "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
                "3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\nTrailer: t\r\n\r\n",
-               "[POST|/|0|1.1|kc|-1|Host=h|Transfer-Encoding=chunked]<hello>", H1_COMPLETE, false);
+               "[POST|/|0|1.1|kc|-1|host=h|transfer-encoding=chunked]<hello>", H1_COMPLETE, false);
     check_full(H1_REQUEST, "GET / HTTP/1.0\r\n\r\n", "[GET|/|0|1.0||-1]<>", H1_COMPLETE, false);
     check_full(H1_REQUEST, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-               "[GET|/|0|1.0|k|-1|Connection=keep-alive]<>", H1_COMPLETE, false);
+               "[GET|/|0|1.0|k|-1|connection=keep-alive]<>", H1_COMPLETE, false);
     check_full(H1_REQUEST, "HEAD / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
-               "[HEAD|/|0|1.1||-1|Host=h|Connection=close]<>", H1_COMPLETE, false);
+               "[HEAD|/|0|1.1||-1|host=h|connection=close]<>", H1_COMPLETE, false);
     check_full(H1_REQUEST,
                "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\nx",
-               "[POST|/|0|1.1|ke|1|Host=h|Expect=100-Continue|Content-Length=1]<x>", H1_COMPLETE,
+               "[POST|/|0|1.1|ke|1|host=h|expect=100-Continue|content-length=1]<x>", H1_COMPLETE,
                false);
 }
 
@@ -151,16 +151,16 @@ static void test_pipelined(void **state)
     check_full(H1_REQUEST,
                "POST /1 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab\r\n"
                "GET /2 HTTP/1.1\r\nHost: h\r\n\r\nGET /3 HTTP/1.1\r\nHost: h\r\n\r\n",
-               "[POST|/1|0|1.1|k|2|Host=h|Content-Length=2]<ab>[GET|/2|0|1.1|k|-1|Host=h]<>"
-               "[GET|/3|0|1.1|k|-1|Host=h]<>",
+               "[POST|/1|0|1.1|k|2|host=h|content-length=2]<ab>[GET|/2|0|1.1|k|-1|host=h]<>"
+               "[GET|/3|0|1.1|k|-1|host=h]<>",
                H1_COMPLETE, false);
     /* An offer of another protocol is declined by silence; the body is still ours. */
     check_full(
         H1_REQUEST,
         "POST / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
         "Content-Length: 1\r\n\r\nxGET / HTTP/1.1\r\nHost: h\r\n\r\n",
-        "[POST|/|0|1.1|k|1|Host=h|Connection=Upgrade, HTTP2-Settings|Upgrade=h2c|"
-        "Content-Length=1]<x>[GET|/|0|1.1|k|-1|Host=h]<>",
+        "[POST|/|0|1.1|k|1|host=h|connection=Upgrade, HTTP2-Settings|upgrade=h2c|"
+        "content-length=1]<x>[GET|/|0|1.1|k|-1|host=h]<>",
         H1_COMPLETE, false);
 }
 
@@ -168,20 +168,20 @@ static void test_responses(void **state)
 {
     (void)state;
     check_full(H1_RESPONSE, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
-               "[||200|1.1|k|2|Content-Length=2]<ab>", H1_COMPLETE, false);
+               "[||200|1.1|k|2|content-length=2]<ab>", H1_COMPLETE, false);
     check_full(H1_RESPONSE,
                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
-               "[||200|1.1|kc|-1|Transfer-Encoding=chunked]<a>", H1_COMPLETE, false);
+               "[||200|1.1|kc|-1|transfer-encoding=chunked]<a>", H1_COMPLETE, false);
     check_full(H1_RESPONSE, "HTTP/1.1 200\r\nX: y\r\n\r\nuntil the end",
-               "[||200|1.1||-1|X=y]<until the end>", H1_COMPLETE, true);
+               "[||200|1.1||-1|x=y]<until the end>", H1_COMPLETE, true);
     check_full(H1_RESPONSE,
                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
                "HTTP/1.1 204 No Content\r\n\r\n",
                "[||204|1.1|k|-1]<>", H1_COMPLETE, false);
     check_full(H1_RESPONSE, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab",
-               "[||200|1.1|k|5|Content-Length=5]", H1_BAD, true);
+               "[||200|1.1|k|5|content-length=5]", H1_BAD, true);
     check_full(H1_RESPONSE, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n",
-               "[||200|1.1|kc|-1|Transfer-Encoding=chunked]", H1_BAD, true);
+               "[||200|1.1|kc|-1|transfer-encoding=chunked]", H1_BAD, true);
     check_full(H1_RESPONSE, "HTTP/1.1 2", "", H1_BAD, true);
     check_full(H1_RESPONSE, "", "", H1_MORE, true);
     check_full(H1_RESPONSE,
@@ -201,8 +201,8 @@ static void test_response_to_head(void **state)
     h1_expect_no_body(p);
     assert_int_equal(feed_all(p, &r, text, sizeof(text) - 1), H1_COMPLETE);
     buf_append_char(&r.log, '\0');
-    assert_string_equal(r.log.data, "[||200|1.1|k|7|Content-Length=7]<>"
-                                    "[||200|1.1|k|1|Content-Length=1]<x>");
+    assert_string_equal(r.log.data, "[||200|1.1|k|7|content-length=7]<>"
+                                    "[||200|1.1|k|1|content-length=1]<x>");
     h1_destroy(p);
     buf_done(&r.log);
     buf_done(&r.body);

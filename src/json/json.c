@@ -8,10 +8,42 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/spliced.h"
 #include "base/utf8.h"
 
+/*
+ * Up to this size it is parsed first: with few values, as the parser counts them, a document cannot
+ * be deep. Longer ones may take much memory and are looked at before.
+ */
+#define SHORT_BYTES_MAX 65536
 /* Of larger objects the members must come in the same order: the search is quadratic. */
 #define SEARCHED_MEMBERS_MAX 256
+/* Of a long string, looked at in one go. */
+#define PIECE_BYTES 256
+
+/* Sixteen bytes at a time, with what every compiler for every processor has. */
+typedef unsigned char bytes16 __attribute__((vector_size(16)));
+typedef signed char chars16 __attribute__((vector_size(16)));
+
+/* Whether a string of them is ASCII without escapes. */
+static bool is_plain(const char *p, size_t n)
+{
+    size_t i = 0;
+    for (bytes16 special = {0}; n - i >= PIECE_BYTES;) {
+        for (const size_t end = i + PIECE_BYTES; i < end; i += sizeof(chars16)) {
+            chars16 v;
+            memcpy(&v, p + i, sizeof(v));
+            special |= (bytes16)((v < 0x20) | (v == '\\'));
+        }
+        uint64_t half[2];
+        memcpy(half, &special, sizeof(half));
+        if (half[0] | half[1])
+            return false;
+    }
+    while (i < n && (signed char)p[i] >= 0x20 && p[i] != '\\')
+        i++;
+    return i == n;
+}
 
 /* Offset of the quote that ends the string beginning at `i`; s.n when there is none. */
 static size_t string_end(struct str s, size_t i)
@@ -29,27 +61,61 @@ static size_t string_end(struct str s, size_t i)
     }
 }
 
-/*
- * Whether the document keeps the limits on depth and number of values. A scan, so that a hostile
- * one costs no memory; text that is not JSON is left to the parser.
- */
-static bool is_within_limits(struct str s, struct json_error *err)
+/* A text without its long strings: each is empty in what the parser is shown. */
+struct cut {
+    size_t min;         /* bytes of a long string */
+    struct buf own;     /* what is left, up to `from` */
+    struct buf splices; /* struct splice */
+    size_t from;
+};
+
+/* Leaves out the string s.p[from..end), if the parser would find nothing in it. False without
+ * memory. Rare, and so kept out of the scan's loop. */
+__attribute__((noinline)) static bool cut_string(struct cut *cut, struct str s, size_t from,
+                                                 size_t end)
 {
-    if (s.n <= JSON_DEPTH_MAX)
-        return true; /* nothing so short can pass them */
-    size_t depth = 0, values = 1;
+    if (end == s.n || !is_plain(s.p + from, end - from))
+        return true;
+    buf_append(&cut->own, s.p + cut->from, from - cut->from);
+    const struct splice splice = {cut->own.len, {s.p + from, end - from}};
+    cut->from = end;
+    return buf_append(&cut->splices, &splice, sizeof(splice)) && !cut->own.failed;
+}
+
+static bool fail(struct json_error *err, size_t offset, const char *message)
+{
+    *err = (struct json_error){offset, message, false};
+    return false;
+}
+
+static bool fail_memory(struct json_error *err)
+{
+    *err = (struct json_error){0, "out of memory", true};
+    return false;
+}
+
+/*
+ * Whether the document keeps the limits on depth and number of values; cuts it. A scan, so that a
+ * hostile one costs no memory; text that is not JSON is left to the parser, which sees of it what
+ * is in front of the first fault, but for strings without one.
+ */
+static bool scan(struct str s, struct cut *cut, struct json_error *err)
+{
+    const size_t min = cut->min;
+    size_t depth = 0, values = 1, end;
     for (size_t i = 0; i < s.n; i++) {
         switch (s.p[i]) {
         case '"':
-            i = string_end(s, i + 1);
+            end = string_end(s, i + 1);
+            if (end - i > min && !cut_string(cut, s, i + 1, end))
+                return fail_memory(err);
+            i = end;
             break;
         case '[':
         case '{':
             values++;
-            if (++depth > JSON_DEPTH_MAX) {
-                *err = (struct json_error){i, "the document is nested too deeply", false};
-                return false;
-            }
+            if (++depth > JSON_DEPTH_MAX)
+                return fail(err, i, "the document is nested too deeply");
             break;
         case ']':
         case '}':
@@ -57,22 +123,25 @@ static bool is_within_limits(struct str s, struct json_error *err)
             break;
         case ',':
         case ':':
-            if (++values > JSON_VALUES_MAX) {
-                *err = (struct json_error){i, "the document holds too many values", false};
-                return false;
-            }
+            if (++values > JSON_VALUES_MAX)
+                return fail(err, i, "the document holds too many values");
             break;
         default:
             break;
         }
     }
-    return true;
+    return cut->from == 0 || buf_append(&cut->own, s.p + cut->from, s.n - cut->from) ||
+           fail_memory(err);
 }
 
-yyjson_doc *json_parse(struct str text, struct json_error *err)
+static bool is_within_limits(struct str text, struct json_error *err)
 {
-    if (!is_within_limits(text, err))
-        return NULL;
+    struct cut none = {.min = SIZE_MAX};
+    return scan(text, &none, err);
+}
+
+static yyjson_doc *parse(struct str text, struct json_error *err)
+{
     yyjson_read_err e = {0};
     /* yyjson takes a non-const pointer but writes only with YYJSON_READ_INSITU. */
     yyjson_doc *doc =
@@ -83,20 +152,66 @@ yyjson_doc *json_parse(struct str text, struct json_error *err)
     return doc;
 }
 
-/*
- * The parser reads strings in place in its copy of the text, so that each begins where it does
- * there. It is written in the same way if the quote behind it stands where it would without any
- * escape: an escape in front of that would have moved it on, and a quote within a string has a
- * backslash.
- */
-struct str json_source(const yyjson_doc *doc, struct str text, struct str s)
+static bool has_few_values(yyjson_doc *doc)
 {
-    const uintptr_t pool = (uintptr_t)doc->str_pool, at = (uintptr_t)s.p - pool;
-    if (!doc->str_pool || s.n == 0 || (uintptr_t)s.p < pool || at >= text.n || s.n >= text.n - at)
-        return (struct str){0};
-    const char *source = text.p + at;
-    return source[s.n] == '"' && source[s.n - 1] != '\\' ? (struct str){source, s.n}
-                                                         : (struct str){0};
+    return doc && yyjson_doc_get_val_count(doc) <= JSON_DEPTH_MAX;
+}
+
+yyjson_doc *json_parse(struct str text, struct json_error *err)
+{
+    const bool is_short = text.n <= SHORT_BYTES_MAX;
+    if (!is_short && !is_within_limits(text, err))
+        return NULL;
+    yyjson_doc *doc = parse(text, err);
+    if (!is_short || has_few_values(doc) || is_within_limits(text, err))
+        return doc;
+    yyjson_doc_free(doc);
+    return NULL;
+}
+
+/*
+ * The parser reads strings in place in its copy of the text and keeps values in the order of the
+ * text: so each empty string that stands where one was cut out is found again.
+ */
+static void put_back(yyjson_doc *doc, const struct splice *splices, size_t n)
+{
+    yyjson_val *v = doc->root;
+    for (size_t i = 0, left = doc->val_read; i < n && left > 0; v++, left--) {
+        if (yyjson_is_str(v) && yyjson_get_str(v) == doc->str_pool + splices[i].at) {
+            yyjson_set_strn(v, splices[i].text.p, splices[i].text.n);
+            i++;
+        }
+    }
+}
+
+static yyjson_doc *parse_cut(const struct cut *cut, struct json_error *err)
+{
+    const struct splice *splices = (const struct splice *)(const void *)cut->splices.data;
+    const size_t n = cut->splices.len / sizeof(*splices);
+    yyjson_doc *doc = parse(buf_str(&cut->own), err);
+    if (doc) {
+        put_back(doc, splices, n);
+        return doc;
+    }
+    const size_t offset = err->offset;
+    for (size_t i = 0; i < n && splices[i].at < offset; i++)
+        err->offset += splices[i].text.n;
+    return NULL;
+}
+
+yyjson_doc *json_parse_in_place(struct str text, size_t long_bytes_min, struct json_error *err)
+{
+    if (long_bytes_min == 0 || text.n < long_bytes_min)
+        return json_parse(text, err);
+    struct cut cut = {.min = long_bytes_min};
+    buf_init(&cut.own, text.n);
+    buf_init(&cut.splices, text.n / (long_bytes_min + 1) * sizeof(struct splice));
+    yyjson_doc *doc = NULL;
+    if (scan(text, &cut, err))
+        doc = cut.from ? parse_cut(&cut, err) : parse(text, err);
+    buf_done(&cut.own);
+    buf_done(&cut.splices);
+    return doc;
 }
 
 struct str json_str(yyjson_val *v)
@@ -108,21 +223,16 @@ struct str json_str(yyjson_val *v)
 
 yyjson_val *json_get_n(yyjson_val *obj, struct str name)
 {
-    size_t i, max;
-    yyjson_val *key, *v, *last = NULL;
+    yyjson_val *last = NULL;
     if (!yyjson_is_obj(obj)) /* the loop would step from a null pointer */
         return NULL;
-    yyjson_obj_foreach(obj, i, max, key, v)
-    {
-        if (yyjson_equals_strn(key, name.p, name.n))
-            last = v;
+    yyjson_val *key = unsafe_yyjson_get_first(obj);
+    for (size_t left = unsafe_yyjson_get_len(obj); left > 0; left--) {
+        if (unsafe_yyjson_equals_strn(key, name.p, name.n)) /* a key is always a string */
+            last = key + 1;
+        key = unsafe_yyjson_get_next(key + 1);
     }
     return yyjson_is_null(last) ? NULL : last;
-}
-
-yyjson_val *json_get(yyjson_val *obj, const char *name)
-{
-    return json_get_n(obj, str_of(name));
 }
 
 bool json_is_number(yyjson_val *v)
@@ -234,9 +344,6 @@ static char *write_escape(char *to, char escape, char c)
     *to++ = "0123456789abcdef"[c & 0xf];
     return to;
 }
-
-/* Sixteen bytes at a time, with what every compiler for every processor has. */
-typedef unsigned char bytes16 __attribute__((vector_size(16)));
 
 /* Copies sixteen bytes; the number of those in front of the first that needs an escape. */
 static inline size_t copy_plain(char *to, const char *from)

@@ -34,10 +34,12 @@ struct json_error {
 yyjson_doc *json_parse(struct str text, struct json_error *err) PX_MUST_CHECK;
 
 /*
- * Where `s`, the end of a string in a document that json_parse made of `text`, stands in `text`, if
- * it is written there in the same way; {NULL, 0} where it is not, or is no such string.
+ * The same without copies of long strings: those of so many bytes and more (0 = none) that are
+ * ASCII without escapes, as base64 is. They are values in `text`, with no NUL behind them, and
+ * neither copied nor looked at by the parser. `text` must outlive the document.
  */
-struct str json_source(const yyjson_doc *doc, struct str text, struct str s);
+yyjson_doc *json_parse_in_place(struct str text, size_t long_bytes_min,
+                                struct json_error *err) PX_MUST_CHECK;
 
 /* The text of a string value; {NULL, 0} when it is not a string. Borrows from the document. */
 struct str json_str(yyjson_val *v);
@@ -45,8 +47,12 @@ struct str json_str(yyjson_val *v);
  * Member of an object by name; NULL when absent, when `obj` is no object, or when it is null. Of a
  * name given twice the last counts, as in JavaScript.
  */
-yyjson_val *json_get(yyjson_val *obj, const char *name);
 yyjson_val *json_get_n(yyjson_val *obj, struct str name);
+/* Inline, so that the length of a constant is one. */
+PX_INLINE yyjson_val *json_get(yyjson_val *obj, const char *name)
+{
+    return json_get_n(obj, str_of(name));
+}
 bool json_is_number(yyjson_val *v);
 /* The number as it was written; {NULL, 0} when it is none. Borrows from the document. */
 struct str json_number_text(yyjson_val *v);

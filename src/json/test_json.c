@@ -321,47 +321,88 @@ static void test_every_byte_everywhere(void **state)
     }
 }
 
-/* What is referred to in place of a copy must be the very same bytes. */
-static void test_source(void **state)
+/* What stays in the text must be the very same bytes, and the rest what it is without. */
+static void test_in_place(void **state)
 {
     (void)state;
     static const struct {
         const char *string; /* as it is written */
-        size_t from, n;     /* of its value */
-        bool is_found;
+        bool stays;
     } cases[] = {
-        {"abc", 0, 3, true},
-        {"abc", 1, 2, true},
-        {"abc", 0, 2, false}, /* its middle */
-        {"abc", 3, 0, false},
-        {"a\\nbc", 0, 4, false},
-        {"a\\nbc", 2, 2, false},
-        {"a\\/bc", 1, 3, false},
-        {"\\\"", 0, 1, false},
-        {"\\\"\\\"\\\"\\\"", 0, 4, false},
-        {"\\\"\\\"\\\"\\\"", 1, 3, false},
-        {"abc\\\\", 0, 4, false},
-        {"\\u0041", 0, 1, false},
-        {"\xc3\xa9", 0, 2, true},
+        {"0123456789abcdef", true},
+        {"0123456789abcde", false}, /* one short */
+        {"0123456789abcdef and more than is looked at in one piece, to the end", true},
+        {"0123456789abcd\\n", false},
+        {"\\n0123456789abcdef", false},
+        {"0123456789abcdef\\/0123456789abcdef", false},
+        {"0123456789abcdef\\\"0123456789abcdef\\\\", false},
+        {"0123456789abcdef\\u0041", false},
+        {"0123456789abcdef\xc3\xa9", false},
+        {"0123456789abcdef\x7f", true},
+        {"", false},
     };
     for (size_t i = 0; i < PX_ARRAY_LEN(cases); i++) {
-        struct buf text;
-        buf_init(&text, 100);
-        buf_printf(&text, "  [\"x\\ny\", {\"k\": \"%s\"}, \"z\"]", cases[i].string);
+        const char *s = cases[i].string;
+        struct buf text, one, other;
+        buf_init(&text, 1000);
+        buf_init(&one, 1000);
+        buf_init(&other, 1000);
+        buf_printf(&text, "  [\"x\\ny\", {\"%s\": \"%s\", \"\": [\"\", -1.50, \"%s\"]}, \"z\"]", s,
+                   s, s);
         struct json_error err;
-        yyjson_doc *doc = json_parse(buf_str(&text), &err);
+        yyjson_doc *copied = json_parse(buf_str(&text), &err);
+        yyjson_doc *doc = json_parse_in_place(buf_str(&text), 16, &err);
+        assert_non_null(copied);
         assert_non_null(doc);
-        struct str s = json_str(json_get(yyjson_arr_get(yyjson_doc_get_root(doc), 1), "k"));
-        s = (struct str){s.p + cases[i].from, cases[i].n};
-        const struct str found = json_source(doc, buf_str(&text), s);
-        assert_int_equal(found.p != NULL, cases[i].is_found);
-        if (found.p) {
-            assert_true(found.p > text.data && found.p < text.data + text.len);
-            assert_true(str_eq(found, s));
+        json_write_value(&one, yyjson_doc_get_root(copied));
+        json_write_value(&other, yyjson_doc_get_root(doc));
+        assert_true(str_eq(buf_str(&one), buf_str(&other)));
+        size_t k, n;
+        yyjson_val *key, *v;
+        yyjson_obj_foreach(yyjson_arr_get(yyjson_doc_get_root(doc), 1), k, n, key, v)
+        {
+            const bool is_first = k == 0;
+            assert_int_equal(str_is_within(json_str(key), buf_str(&text)),
+                             is_first && cases[i].stays);
+            const struct str value = json_str(is_first ? v : yyjson_arr_get(v, 2));
+            assert_int_equal(str_is_within(value, buf_str(&text)), cases[i].stays);
         }
-        assert_null(json_source(doc, buf_str(&text), STR("elsewhere")).p);
+        yyjson_doc_free(copied);
         yyjson_doc_free(doc);
         buf_done(&text);
+        buf_done(&one);
+        buf_done(&other);
+    }
+}
+
+/* Where a fault is said to be does not depend on what the parser was not shown. */
+static void test_faults_in_place(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "[\"0123456789abcdef\", x, \"0123456789abcdef\"]",
+        "[\"0123456789abcdef\" \"0123456789abcdef\"]",
+        "[\"0123456789abcdef\", \"0123456789abcdef",
+        "[\"0123456789abcdef\", \"0123456789abc\x01"
+        "ef\"]",
+        "[\"0123456789abcdef\", \"0123456789abc\xff"
+        "ef\"]",
+        "[\"0123456789abcdef\", \"0123456789abc\\xef\"]",
+        "[x\"0123456789abcdef\"]",
+        "{\"0123456789abcdef\", \"0123456789abcdef\"}",
+        "\"0123456789abcdef\"\"0123456789abcdef\"",
+        "[12e\"0123456789abcdef\"]",
+        "\"0123456789abcdef\"]",
+        "[\"0123456789abcdef\",",
+        "\"0123456789abcdef",
+        "",
+    };
+    for (size_t i = 0; i < PX_ARRAY_LEN(texts); i++) {
+        struct json_error one, other;
+        assert_null(json_parse(str_of(texts[i]), &one));
+        assert_null(json_parse_in_place(str_of(texts[i]), 16, &other));
+        assert_int_equal(one.offset, other.offset);
+        assert_string_equal(one.message, other.message);
     }
 }
 
@@ -393,7 +434,8 @@ int main(void)
         cmocka_unit_test(test_roundtrip),
         cmocka_unit_test(test_strings),
         cmocka_unit_test(test_every_byte_everywhere),
-        cmocka_unit_test(test_source),
+        cmocka_unit_test(test_in_place),
+        cmocka_unit_test(test_faults_in_place),
         cmocka_unit_test(test_full_buffer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

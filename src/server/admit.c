@@ -62,22 +62,30 @@ void admit_settle(struct admit *a, int64_t now_us, struct admit_ticket *t, int64
     *t = (struct admit_ticket){0};
 }
 
-static void write_level(const struct bucket *b, int64_t now_us, const char *what, struct buf *out)
+static void write_level(const struct bucket *b, int64_t now_us, struct str what, struct buf *out)
 {
     struct bucket_level level = bucket_level(b, now_us);
     if (level.limit == 0)
         return;
-    buf_printf(out, "x-ratelimit-limit-%s: %lld\r\nx-ratelimit-remaining-%s: %lld\r\n", what,
-               (long long)level.limit, what, (long long)level.remaining);
-    buf_printf(out, "x-ratelimit-reset-%s: ", what);
+    buf_append_z(out, "x-ratelimit-limit-");
+    buf_append_str(out, what);
+    buf_append_z(out, ": ");
+    buf_append_i64(out, level.limit);
+    buf_append_z(out, "\r\nx-ratelimit-remaining-");
+    buf_append_str(out, what);
+    buf_append_z(out, ": ");
+    buf_append_i64(out, level.remaining);
+    buf_append_z(out, "\r\nx-ratelimit-reset-");
+    buf_append_str(out, what);
+    buf_append_z(out, ": ");
     tr_write_duration(out, level.reset_ms);
     buf_append_z(out, "\r\n");
 }
 
 void admit_write_levels(const struct admit *a, int64_t now_us, struct buf *out)
 {
-    write_level(&a->requests, now_us, "requests", out);
-    write_level(&a->tokens, now_us, "tokens", out);
+    write_level(&a->requests, now_us, STR("requests"), out);
+    write_level(&a->tokens, now_us, STR("tokens"), out);
 }
 
 void admit_write_wait(int64_t wait_ms, struct buf *out)

@@ -76,9 +76,10 @@ static struct buf *begin(struct request *r, struct response_head *h)
     h->is_http_1_0 = r->head.is_http_1_0;
     response_begin(b, h, worker_date(w));
     if (!r->has_upstream_id)
-        response_header(b, "x-request-id", str_of(r->id));
-    buf_printf(b, "openai-processing-ms: %lld\r\nopenai-version: " OPENAI_VERSION "\r\n",
-               (long long)((clock_mono_us() - r->started_us) / 1000));
+        response_header(b, "x-request-id", request_id(r));
+    buf_append_z(b, "openai-processing-ms: ");
+    buf_append_i64(b, (clock_mono_us() - r->started_us) / 1000);
+    buf_append_z(b, "\r\nopenai-version: " OPENAI_VERSION "\r\n");
     write_limits(r, b);
     if (r->is_final) /* whatever the upstream said of it */
         tr_response_header(h->status, STR("x-should-retry"), STR("false"), 0, &r->upstream_headers);

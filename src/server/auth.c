@@ -16,9 +16,9 @@ static struct str bearer_token(struct str value)
 /* The key of one header; {"", 0} is a key too: an empty or malformed one. */
 static bool key_of(const struct h1_header *h, struct str *ret)
 {
-    if (str_eq_nocase(h->name, STR("x-api-key")))
+    if (str_eq(h->name, STR("x-api-key")))
         *ret = h->value;
-    else if (str_eq_nocase(h->name, STR("authorization")))
+    else if (str_eq(h->name, STR("authorization")))
         *ret = bearer_token(h->value);
     else
         return false;

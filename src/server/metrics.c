@@ -3,7 +3,6 @@
  */
 #include "server/metrics.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "observe/count.h"
@@ -113,18 +112,27 @@ void metrics_count(struct metrics *m, const struct metrics_request *r)
     losses_count(&m->losses, record);
 }
 
+struct status_name {
+    char digits[16];
+};
+
+static struct str name_of_status(int status, struct status_name *name)
+{
+    struct buf b = {.data = name->digits, .cap = sizeof(name->digits), .max = sizeof(name->digits)};
+    buf_append_i64(&b, status);
+    return buf_str(&b);
+}
+
 void metrics_saw_answer(struct metrics *m, int status, const char *why)
 {
-    char name[16];
-    snprintf(name, sizeof(name), "%d", status);
-    tally_add(&m->answers, "", str_of(status > 0 ? name : why), 1);
+    struct status_name name;
+    tally_add(&m->answers, "", status > 0 ? name_of_status(status, &name) : str_of(why), 1);
 }
 
 void metrics_saw_retry(struct metrics *m, const char *how, int status, int64_t wait_ms)
 {
-    char name[16];
-    snprintf(name, sizeof(name), "%d", status);
-    tally_add(&m->retries, how, str_of(name), 1);
+    struct status_name name;
+    tally_add(&m->retries, how, name_of_status(status, &name), 1);
     count_add(&m->retry_wait_us, positive(wait_ms) * 1000);
 }
 

@@ -228,14 +228,17 @@ static void take_headers(struct request *r, int status, const struct upstream_he
 {
     const int64_t now_ms = clock_unix_ms();
     buf_reset(&r->upstream_headers);
+    r->has_upstream_id = false;
     for (size_t i = 0; i < n; i++) {
         struct str name = headers[i].name, value = headers[i].value;
-        if (str_eq(name, STR("request-id")) && value.n)
+        const bool is_id = str_eq(name, STR("request-id"));
+        const size_t len = r->upstream_headers.len;
+        if (is_id && value.n)
             keep_id(r, value);
         if (!is_ours(&r->settings->config, name))
             tr_response_header(status, name, value, now_ms, &r->upstream_headers);
+        r->has_upstream_id |= is_id && r->upstream_headers.len > len;
     }
-    r->has_upstream_id = str_find(buf_str(&r->upstream_headers), STR("x-request-id: ")) >= 0;
 }
 
 static enum upstream_content content_of(int status, const struct upstream_header *headers, size_t n)

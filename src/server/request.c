@@ -26,7 +26,8 @@
 #include "server/worker.h"
 
 #define ARENA_BYTES_MAX (16u << 20)
-/* Of what a head promises, memory that is taken with the first byte of the body. */
+/* Of what a head promises, new memory that is taken with the first byte of the body. For the rest
+ * it is when so much has come. */
 #define PROMISED_BYTES_MAX (1 << 20)
 
 static enum go step_route(struct request *r);
@@ -105,10 +106,20 @@ static enum go end_saying(struct request *r, enum end_reason why, const char *me
 
 /* Birth ----------------------------------------------------------------------------------- */
 
+struct str request_id(struct request *r)
+{
+    if (!r->id[0])
+        id_random(r->id, sizeof(r->id), "req_");
+    return str_of(r->id);
+}
+
 void request_free_body(struct request *r)
 {
     body_budget_give(&r->worker->shared->bodies, (int64_t)r->body.len);
-    buf_done(&r->body);
+    if (r->body.cap > PROMISED_BYTES_MAX)
+        worker_keep_spare(r->worker, &r->body);
+    else
+        buf_done(&r->body);
 }
 
 static void free_request(void *arg)
@@ -141,7 +152,6 @@ static struct request *create(struct connection *c, struct worker *w)
     keep_alive_init(r);
     r->free_job = (struct loop_job){.run = free_request, .arg = r};
     r->started_us = loop_now_us(w->loop);
-    id_random(r->id, sizeof(r->id), "req_");
     count_add(&w->metrics.in_flight, 1);
     return r;
 }
@@ -177,6 +187,8 @@ struct request *request_begin(struct connection *c, struct worker *w, const stru
         free_request(r);
         return NULL;
     }
+    if (head->content_length >= 0 && (uint64_t)head->content_length < r->body.max)
+        r->body.max = (size_t)head->content_length;
     r->sent_head = head;
     return r;
 }
@@ -347,7 +359,7 @@ static void count_request(const struct request *r, const struct request_record *
 static enum go step_record(struct request *r)
 {
     struct request_record record = {
-        .id = str_of(r->id),
+        .id = request_id(r),
         .method = r->head.method,
         .path = r->path,
         .status = r->status,
@@ -399,12 +411,15 @@ static enum go step_record(struct request *r)
 
 /* What happens to it ---------------------------------------------------------------------- */
 
-/* Room for most bodies at once, so that they never have to move. */
+/* Room for most bodies at once, and for others in two steps, so that they hardly ever move. */
 static bool keep_body(struct request *r, const char *p, size_t n)
 {
-    const int64_t promised = r->head.content_length;
-    const size_t room = (size_t)(promised < PROMISED_BYTES_MAX ? promised : PROMISED_BYTES_MAX);
-    if (!r->body.data && promised > (int64_t)n && !buf_reserve(&r->body, room))
+    size_t room = r->head.content_length > 0 ? r->body.max - r->body.len : n;
+    if (!r->body.data && room > PROMISED_BYTES_MAX) {
+        worker_take_spare(r->worker, &r->body, room);
+        room = PROMISED_BYTES_MAX;
+    }
+    if (!buf_has_room(&r->body, n) && !buf_reserve(&r->body, room))
         return false;
     return buf_append(&r->body, p, n);
 }

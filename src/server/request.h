@@ -116,7 +116,7 @@ struct request {
     bool is_stream_open; /* counted as one */
     bool has_begun;      /* something of the answer went out, not comments alone */
     struct timer keep_alive;
-    char id[64];
+    char id[64];       /* the upstream's; see request_id */
     struct str detail; /* more about the end, for the log */
     /* Of its head; sent to the upstream first; the first content from there; the first byte of the
      * answer; its end. 0 = not yet. */
@@ -154,6 +154,8 @@ struct request *request_of_node(struct list *node);
  * answer has begun, and leads to STEP_FINISH. Returns GO_AGAIN, for a step to return.
  */
 enum go request_end(struct request *r, enum end_reason why, const struct api_error *error);
+/* What the client is told it is called: as the upstream did, or else by a name of our own. */
+struct str request_id(struct request *r);
 /* The client's body is not needed any more. */
 void request_free_body(struct request *r);
 /* For relay.c: back to STEP_SEND, with what attempt.c has translated anew. */

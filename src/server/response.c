@@ -13,13 +13,19 @@
 
 void response_begin(struct buf *b, const struct response_head *h, struct str date)
 {
-    buf_printf(b, "HTTP/1.1 %d %s\r\n", h->status, h1_status_text(h->status));
+    buf_append_z(b, "HTTP/1.1 ");
+    buf_append_i64(b, h->status);
+    buf_append_char(b, ' ');
+    buf_append_z(b, h1_status_text(h->status));
+    buf_append_z(b, "\r\n");
     response_header(b, "date", date);
     if (h->content_type)
         response_header(b, "content-type", str_of(h->content_type));
     switch (h->framing) {
     case FRAME_SIZED:
-        buf_printf(b, "content-length: %zu\r\n", h->content_length);
+        buf_append_z(b, "content-length: ");
+        buf_append_u64(b, h->content_length);
+        buf_append_z(b, "\r\n");
         break;
     case FRAME_CHUNKED:
         buf_append_z(b, "transfer-encoding: chunked\r\n");
@@ -34,21 +40,13 @@ void response_begin(struct buf *b, const struct response_head *h, struct str dat
         buf_append_z(b, "connection: keep-alive\r\n");
 }
 
-static bool is_fit(struct str value)
-{
-    for (size_t i = 0; i < value.n; i++)
-        if ((unsigned char)value.p[i] < 0x20 || (unsigned char)value.p[i] >= 0x7f)
-            return false;
-    return true;
-}
-
 void response_header(struct buf *b, const char *name, struct str value)
 {
     if (value.n > VALUE_BYTES_MAX)
         value.n = VALUE_BYTES_MAX;
     buf_append_z(b, name);
     buf_append(b, ": ", 2);
-    if (is_fit(value)) {
+    if (str_is_printable(value)) {
         buf_append_str(b, value);
     } else {
         for (size_t i = 0; i < value.n; i++) {

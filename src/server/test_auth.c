@@ -27,7 +27,7 @@ static enum auth_result check_one(const char *name, const char *value)
 static void test_open(void **state)
 {
     (void)state;
-    struct h1_header h = {STR("Authorization"), STR("Bearer anything")};
+    struct h1_header h = {STR("authorization"), STR("Bearer anything")};
     assert_int_equal(check((struct str){"", 0}, NULL, 0), AUTH_OK);
     assert_int_equal(check((struct str){"", 0}, &h, 1), AUTH_OK);
 }
@@ -35,43 +35,43 @@ static void test_open(void **state)
 static void test_right(void **state)
 {
     (void)state;
-    assert_int_equal(check_one("Authorization", "Bearer sk-proxy"), AUTH_OK);
+    assert_int_equal(check_one("authorization", "Bearer sk-proxy"), AUTH_OK);
     assert_int_equal(check_one("authorization", "bearer sk-proxy"), AUTH_OK);
-    assert_int_equal(check_one("AUTHORIZATION", "BEARER   sk-proxy "), AUTH_OK);
-    assert_int_equal(check_one("X-Api-Key", "sk-proxy"), AUTH_OK);
+    assert_int_equal(check_one("authorization", "BEARER   sk-proxy "), AUTH_OK);
+    assert_int_equal(check_one("x-api-key", "sk-proxy"), AUTH_OK);
 }
 
 static void test_wrong(void **state)
 {
     (void)state;
-    assert_int_equal(check_one("Authorization", "Bearer sk-prox"), AUTH_WRONG_KEY);
-    assert_int_equal(check_one("Authorization", "Bearer sk-proxyy"), AUTH_WRONG_KEY);
-    assert_int_equal(check_one("Authorization", "Bearer sk-proxz"), AUTH_WRONG_KEY);
-    assert_int_equal(check_one("Authorization", "Bearer SK-PROXY"), AUTH_WRONG_KEY);
-    assert_int_equal(check_one("Authorization", "Bearer"), AUTH_WRONG_KEY);
-    assert_int_equal(check_one("Authorization", "Bearer "), AUTH_WRONG_KEY);
-    assert_int_equal(check_one("Authorization", ""), AUTH_WRONG_KEY);
-    assert_int_equal(check_one("Authorization", "sk-proxy"), AUTH_WRONG_KEY);
-    assert_int_equal(check_one("Authorization", "Basic sk-proxy"), AUTH_WRONG_KEY);
-    assert_int_equal(check_one("Authorization", "Bearersk-proxy"), AUTH_WRONG_KEY);
-    assert_int_equal(check_one("X-Api-Key", ""), AUTH_WRONG_KEY);
-    assert_int_equal(check_one("Cookie", "sk-proxy"), AUTH_NO_KEY);
+    assert_int_equal(check_one("authorization", "Bearer sk-prox"), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("authorization", "Bearer sk-proxyy"), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("authorization", "Bearer sk-proxz"), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("authorization", "Bearer SK-PROXY"), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("authorization", "Bearer"), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("authorization", "Bearer "), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("authorization", ""), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("authorization", "sk-proxy"), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("authorization", "Basic sk-proxy"), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("authorization", "Bearersk-proxy"), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("x-api-key", ""), AUTH_WRONG_KEY);
+    assert_int_equal(check_one("cookie", "sk-proxy"), AUTH_NO_KEY);
     assert_int_equal(check(key, NULL, 0), AUTH_NO_KEY);
 }
 
 static void test_two(void **state)
 {
     (void)state;
-    struct h1_header same[] = {{STR("Authorization"), STR("Bearer sk-proxy")},
-                               {STR("X-Api-Key"), STR("sk-proxy")}};
-    struct h1_header first[] = {{STR("Authorization"), STR("Bearer sk-proxy")},
-                                {STR("X-Api-Key"), STR("other")}};
-    struct h1_header second[] = {{STR("Authorization"), STR("Bearer other")},
-                                 {STR("X-Api-Key"), STR("sk-proxy")}};
-    struct h1_header twice[] = {{STR("Authorization"), STR("Bearer other")},
-                                {STR("Authorization"), STR("Bearer sk-proxy")}};
-    struct h1_header malformed[] = {{STR("Authorization"), STR("Basic xyz")},
-                                    {STR("X-Api-Key"), STR("sk-proxy")}};
+    struct h1_header same[] = {{STR("authorization"), STR("Bearer sk-proxy")},
+                               {STR("x-api-key"), STR("sk-proxy")}};
+    struct h1_header first[] = {{STR("authorization"), STR("Bearer sk-proxy")},
+                                {STR("x-api-key"), STR("other")}};
+    struct h1_header second[] = {{STR("authorization"), STR("Bearer other")},
+                                 {STR("x-api-key"), STR("sk-proxy")}};
+    struct h1_header twice[] = {{STR("authorization"), STR("Bearer other")},
+                                {STR("authorization"), STR("Bearer sk-proxy")}};
+    struct h1_header malformed[] = {{STR("authorization"), STR("Basic xyz")},
+                                    {STR("x-api-key"), STR("sk-proxy")}};
     assert_int_equal(check(key, same, 2), AUTH_OK);
     assert_int_equal(check(key, first, 2), AUTH_TWO_KEYS);
     assert_int_equal(check(key, second, 2), AUTH_TWO_KEYS);
@@ -88,11 +88,11 @@ static struct str sent(const struct h1_header *headers, size_t n)
 static void test_who_asks(void **state)
 {
     (void)state;
-    struct h1_header both[] = {{STR("Accept"), STR("x")},
-                               {STR("Authorization"), STR("Bearer one")},
-                               {STR("X-Api-Key"), STR("two")}};
-    struct h1_header malformed[] = {{STR("Authorization"), STR("Basic xyz")},
-                                    {STR("X-Api-Key"), STR("two")}};
+    struct h1_header both[] = {{STR("accept"), STR("x")},
+                               {STR("authorization"), STR("Bearer one")},
+                               {STR("x-api-key"), STR("two")}};
+    struct h1_header malformed[] = {{STR("authorization"), STR("Basic xyz")},
+                                    {STR("x-api-key"), STR("two")}};
     assert_true(str_eq(sent(both, 3), STR("one")));
     assert_true(str_eq(sent(both + 2, 1), STR("two")));
     assert_true(str_eq(sent(malformed, 2), STR("two")));

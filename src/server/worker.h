@@ -70,11 +70,12 @@ struct worker {
     struct waiting_room waiting;
     struct settings_view settings;
     struct buf head, out; /* scratch for answers, used within one callback only */
+    struct buf spare;     /* memory of a large body that is over */
     char date[32];
     int64_t date_unix_s;
     struct loop_job drain_job, end_now_job, beat_job;
     _Atomic bool has_beaten; /* beat_job ran since it was posted last */
-    struct timer drain_timer, tail_timer;
+    struct timer drain_timer, tail_timer, trim_timer;
     void (*on_stopped)(void *arg); /* called on the worker's thread when it has drained */
     void *on_stopped_arg;
 };
@@ -102,6 +103,11 @@ bool worker_beats(struct worker *w);
 void worker_may_stop(struct worker *w);
 /* Keeps an answered request for a moment: so its upstream call may end by itself. */
 void worker_keep_tail(struct worker *w, struct list *node);
+/* Gives an empty `b` memory that a large body has left, if there are `n` bytes of it. */
+void worker_take_spare(struct worker *w, struct buf *b, size_t n);
+/* As buf_done, for a large body: its memory serves the next one, or goes back to the system soon.
+ */
+void worker_keep_spare(struct worker *w, struct buf *b);
 /* The Date header's value. */
 struct str worker_date(struct worker *w);
 /* The scratch buffers, empty; a big one is given back to the system first. */

@@ -45,7 +45,7 @@ struct exchange {
 struct str exchange_header(const struct exchange_request *q, struct str name)
 {
     for (size_t i = 0; i < q->n_headers; i++)
-        if (str_eq_nocase(q->headers[i].name, name))
+        if (str_eq(q->headers[i].name, name))
             return q->headers[i].value;
     return (struct str){0};
 }

@@ -90,15 +90,9 @@ static void write_headers(struct buf *b, const struct exchange_request *q)
 {
     buf_append_char(b, '{');
     for (size_t i = 0; i < q->n_headers; i++) {
-        char lower[128];
-        size_t n = q->headers[i].name.n < sizeof(lower) ? q->headers[i].name.n : sizeof(lower);
-        for (size_t k = 0; k < n; k++) {
-            char c = q->headers[i].name.p[k];
-            lower[k] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-        }
         if (i > 0)
             buf_append_char(b, ',');
-        json_write_string(b, (struct str){lower, n});
+        json_write_string(b, q->headers[i].name);
         buf_append_char(b, ':');
         json_write_string(b, q->headers[i].value);
     }

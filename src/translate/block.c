@@ -28,7 +28,7 @@ static void write_member(struct buf *b, const char *name, struct str text)
 
 static void write_data(struct buf *b, struct media *m)
 {
-    if (m->referred.n == 0) {
+    if (!m->is_referred) {
         write_member(b, ",\"data\":", m->data);
         return;
     }

@@ -15,7 +15,7 @@ struct media {
     enum media_source source;
     const char *media_type; /* of base64 and text */
     struct str data;        /* base64, text, a URL or a file's id */
-    struct str referred;    /* the data where the client wrote it: not copied; empty = it is */
+    bool is_referred;       /* the data stays where the client wrote it: not copied */
     size_t written_at;      /* of what is referred to, in the body; 0 = not yet */
     struct media *next_referred;
     struct str title; /* a document's; empty = none */

@@ -82,7 +82,9 @@ static void write_settings(struct buf *b, const struct translation *t)
 {
     buf_append_z(b, "{\"model\":");
     json_write_string(b, t->out->model);
-    buf_printf(b, ",\"max_tokens\":%lld,\"stream\":true", (long long)t->out->max_tokens);
+    buf_append_z(b, ",\"max_tokens\":");
+    buf_append_i64(b, t->out->max_tokens);
+    buf_append_z(b, ",\"stream\":true");
     write_number(b, "temperature", t->sampling.temperature);
     write_number(b, "top_p", t->sampling.top_p);
     write_number(b, "top_k", t->sampling.top_k);
@@ -108,7 +110,9 @@ static void write_turns(struct buf *b, const struct translation *t)
     for (const struct turn *turn = t->turns; turn; turn = turn->next) {
         if (turn != t->turns)
             buf_append_char(b, ',');
-        buf_printf(b, "{\"role\":\"%s\",\"content\":", roles[turn->role]);
+        buf_append_z(b, "{\"role\":\"");
+        buf_append_z(b, roles[turn->role]);
+        buf_append_z(b, "\",\"content\":");
         blocks_write(b, &turn->blocks);
         buf_append_char(b, '}');
     }
@@ -128,7 +132,7 @@ static bool settle_splices(struct translation *t)
         size_t i = n++;
         for (; i > 0 && splices[i - 1].at > m->written_at; i--)
             splices[i] = splices[i - 1];
-        splices[i] = (struct splice){m->written_at, m->referred};
+        splices[i] = (struct splice){m->written_at, m->data};
     }
     t->out->splices = splices;
     t->out->n_splices = n;

@@ -36,9 +36,10 @@ static void list_bufs(struct completion *c, struct buf *ret[BUFS])
 
 struct completion *completion_create(unsigned reasoning_forms)
 {
-    struct completion *c = calloc(1, sizeof(*c));
+    struct completion *c = malloc(sizeof(*c));
     if (!c)
         return NULL;
+    *c = (struct completion){0};
     struct buf *bufs[BUFS];
     list_bufs(c, bufs);
     for (size_t i = 0; i < BUFS; i++)
@@ -208,7 +209,9 @@ bool completion_check(struct completion *c, struct str schema, struct buf *ret_u
 
 static void write_choice(const struct completion *c, size_t index, struct buf *out)
 {
-    buf_printf(out, "{\"index\":%zu,\"message\":", index);
+    buf_append_z(out, "{\"index\":");
+    buf_append_u64(out, index);
+    buf_append_z(out, ",\"message\":");
     write_message(c, c->end.is_refused, out);
     buf_append_z(out, ",\"logprobs\":null,\"finish_reason\":\"");
     buf_append_z(out, c->end.finish_reason);

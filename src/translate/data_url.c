@@ -66,15 +66,17 @@ static struct str unescape(struct arena *arena, struct str s, bool is_base64)
     return (struct str){p, n};
 }
 
-/* A piece at a time, which stays in the processor's cache for all of the searches. */
+/* ASCII without blanks and escapes. A piece at a time with no way out in its middle, so that
+ * compilers make it sixteen bytes at a time. */
 static bool is_clean_base64(struct str s)
 {
-    static const char strange[] = "%\r\n\t ";
-    for (size_t at = 0, n; at < s.n; at += n) {
-        n = s.n - at < 4096 ? s.n - at : 4096;
-        for (size_t i = 0; i < sizeof(strange) - 1; i++)
-            if (memchr(s.p + at, strange[i], n))
-                return false;
+    for (size_t at = 0, end; at < s.n; at = end) {
+        unsigned char any = 0;
+        end = s.n - at < 1024 ? s.n : at + 1024;
+        for (size_t i = at; i < end; i++)
+            any |= (unsigned char)(((signed char)s.p[i] <= ' ') | (s.p[i] == '%'));
+        if (any)
+            return false;
     }
     return true;
 }

@@ -65,7 +65,8 @@ bool media_settle(struct translation *t)
                         "than 2000 pixels on a side");
 }
 
-/* Megabytes are not copied where they can stand in the upstream's body as in the client's. */
+/* Megabytes are not copied where they can stand in the upstream's body as in the client's: what the
+ * parser left there, and no repair has written anew. */
 static void refer(struct translation *t, struct media *m)
 {
     const size_t min = t->policy->referred_bytes_min;
@@ -73,9 +74,9 @@ static void refer(struct translation *t, struct media *m)
         return;
     if (t->out->may_pause) /* the body is written again, with what the answer has so far */
         return;
-    m->referred = json_source(t->doc, t->source, m->data);
-    if (!m->referred.n)
+    if (!str_is_within(m->data, t->source))
         return;
+    m->is_referred = true;
     m->next_referred = t->media.referred;
     t->media.referred = m;
     t->media.n_referred++;

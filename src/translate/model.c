@@ -50,10 +50,12 @@ static const struct model_info classes[] = {
 #include "translate/model_table.def"
 };
 
+#define DATE_SUFFIX_BYTES 9
+
 /* "-20250929" behind an id names a dated form of it. */
 static bool is_date_suffix(struct str s)
 {
-    if (s.n != 9 || s.p[0] != '-')
+    if (s.p[0] != '-')
         return false;
     for (size_t i = 1; i < s.n; i++)
         if (s.p[i] < '0' || s.p[i] > '9')
@@ -64,10 +66,10 @@ static bool is_date_suffix(struct str s)
 /* Whether `id` is `base` or a dated form of it. */
 static bool is_form_of(struct str id, struct str base)
 {
-    if (!str_starts(id, base))
-        return false;
-    struct str rest = {id.p + base.n, id.n - base.n};
-    return rest.n == 0 || is_date_suffix(rest);
+    if (id.n == base.n)
+        return str_eq(id, base);
+    return id.n == base.n + DATE_SUFFIX_BYTES && str_starts(id, base) &&
+           is_date_suffix((struct str){id.p + base.n, DATE_SUFFIX_BYTES});
 }
 
 static const struct row *row_of(struct str id)

@@ -3,7 +3,6 @@
  */
 #include "translate/part.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "json/json.h"
@@ -48,8 +47,11 @@ bool part_write_head(struct buf *b, const char *object, struct str id, struct st
 {
     buf_append_z(b, "{\"id\":\"chatcmpl-");
     piece_write(b, (struct piece){.s = id});
-    buf_printf(b, "\",\"object\":\"%s\",\"created\":%" PRId64 ",\"model\":", object,
-               created_unix_s);
+    buf_append_z(b, "\",\"object\":\"");
+    buf_append_z(b, object);
+    buf_append_z(b, "\",\"created\":");
+    buf_append_i64(b, created_unix_s);
+    buf_append_z(b, ",\"model\":");
     json_write_string(b, model);
     buf_append_z(b, ",\"choices\":");
     return !b->failed;

@@ -131,7 +131,7 @@ bool tr_request(struct arena *arena, const struct tr_policy *policy, const struc
                             .err = err,
                             .source = body};
     struct json_error json_err;
-    yyjson_doc *doc = json_parse(body, &json_err);
+    yyjson_doc *doc = json_parse_in_place(body, policy->referred_bytes_min, &json_err);
     if (!doc && json_err.is_memory)
         return refuse_memory(&t);
     if (!doc) {
@@ -140,11 +140,10 @@ bool tr_request(struct arena *arena, const struct tr_policy *policy, const struc
                       json_err.offset, json_err.message);
         return false;
     }
-    t.doc = doc;
     buf_init(&out.body, TR_BODY_MAX);
     buf_init(&t.format.schema, TR_BODY_MAX);
     /* One allocation for nearly every body; a failure shows when it is written. */
-    (void)buf_reserve(&out.body, body.n + BODY_EXTRA_BYTES);
+    (void)buf_reserve(&out.body, yyjson_doc_get_read_size(doc) + BODY_EXTRA_BYTES);
     bool is_fine = translate_with_memory(&t, yyjson_doc_get_root(doc));
     buf_done(&t.format.schema);
     for (const struct kept_doc *kept = t.docs; kept; kept = kept->next)

@@ -17,10 +17,7 @@
 /* Printable ASCII only: a value can hold no line end, so no header of its own. */
 static bool is_value(struct str s)
 {
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] < 0x20 || s.p[i] > 0x7e)
-            return false;
-    return s.n > 0 && s.n <= VALUE_BYTES_MAX;
+    return str_is_printable(s) && s.n > 0 && s.n <= VALUE_BYTES_MAX;
 }
 
 static bool is_name(struct str s)
@@ -166,7 +163,7 @@ void tr_response_header(int status, struct str name, struct str value, int64_t n
     if (!may_pass(name))
         return;
     value = str_trim(value);
-    if (!is_name(name) || !is_value(value))
+    if (!is_value(value))
         return;
     if (str_eq(name, STR("request-id"))) {
         append(out, STR("x-request-id"), value);
@@ -178,7 +175,7 @@ void tr_response_header(int status, struct str name, struct str value, int64_t n
     } else if (str_starts(name, str_of(limits))) {
         size_t n = sizeof(limits) - 1;
         rate_limit_header(name, (struct str){name.p + n, name.n - n}, value, now_unix_ms, out);
-    } else if (str_starts(name, str_of(priority))) {
+    } else if (str_starts(name, str_of(priority)) && is_name(name)) {
         append(out, name, value);
     }
 }

@@ -31,14 +31,39 @@ static bool read_range(struct translation *t, enum field f, const char *name, do
     return true;
 }
 
+static bool is_same(double a, double b)
+{
+    return !(a < b) && !(a > b);
+}
+
+/*
+ * `v`, from 0 to 1, if it is a number of thousandths, as what an operator writes mostly is: the
+ * quotient is the double that its decimal text is read as. Empty if it is none.
+ */
+static struct str thousandths_of(struct translation *t, double v)
+{
+    const int k = (int)(v * 1000.0 + 0.5);
+    if (!is_same(k / 1000.0, v))
+        return (struct str){0};
+    char text[] = {(char)('0' + k / 1000), '.', (char)('0' + k / 100 % 10),
+                   (char)('0' + k / 10 % 10), (char)('0' + k % 10)};
+    size_t n = sizeof(text);
+    while (text[n - 1] == '0' && n > 2)
+        n--;
+    return arena_strdup(t->arena, (struct str){text, n == 2 ? 1 : n});
+}
+
 /* The shortest text that reads back as `v`. */
 static struct str number_of(struct translation *t, double v)
 {
+    const struct str usual = thousandths_of(t, v);
+    if (usual.n)
+        return usual;
     for (int digits = 1; digits <= 17; digits++) {
         char text[32];
         int n = snprintf(text, sizeof(text), "%.*g", digits, v);
         double back;
-        if (n > 0 && str_to_double((struct str){text, (size_t)n}, &back) && !(back < v || back > v))
+        if (n > 0 && str_to_double((struct str){text, (size_t)n}, &back) && is_same(back, v))
             return arena_strdup(t->arena, (struct str){text, (size_t)n});
     }
     return (struct str){0};

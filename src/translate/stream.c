@@ -232,11 +232,12 @@ static enum answer_err begin_message(struct tr_stream *s, yyjson_val *message, s
     if (id.n > TR_NAME_BYTES_MAX || model.n > TR_NAME_BYTES_MAX)
         return ANSWER_MALFORMED;
     s->is_begun = true;
-    s->model = calloc(1, model.n + 1);
+    s->model = malloc(model.n + 1);
     if (!s->model)
         return ANSWER_TOO_LARGE;
     if (model.n)
         memcpy(s->model, model.p, model.n);
+    s->model[model.n] = '\0';
     return answer_begin(&s->answer, id, model);
 }
 

@@ -422,12 +422,47 @@ static void test_errors_name_what_the_client_sent(void **state)
     check_param(trailing, "messages.2.content", "messages");
 }
 
+static void check_default_temperature(double value, const char *member)
+{
+    struct arena arena;
+    struct tr_request req;
+    struct api_error err;
+    struct tr_policy policy = documented;
+    policy.temperature = value;
+    arena_init(&arena, MB);
+    assert_true(tr_request(&arena, &policy, NULL,
+                           STR("{\"model\":\"claude-haiku-4-5\","
+                               "\"messages\":[{\"role\":\"user\",\"content\":\"U\"}]}"),
+                           &req, &err));
+    if (str_find(buf_str(&req.body), str_of(member)) < 0)
+        fail_msg("%.*s lacks %s", STR_ARG(buf_str(&req.body)), member);
+    buf_done(&req.body);
+    arena_done(&arena);
+}
+
+static void test_default_temperature(void **state)
+{
+    (void)state;
+    check_default_temperature(0.0, "\"temperature\":0,");
+    check_default_temperature(1.0, "\"temperature\":1,");
+    check_default_temperature(7.0, "\"temperature\":1,");
+    check_default_temperature(-1.0, "\"temperature\":0,");
+    check_default_temperature(0.0004, "\"temperature\":0.0004,");
+    check_default_temperature(1.0 / 3.0, "\"temperature\":0.3333333333333333,");
+    for (int k = 1; k < 1000; k++) { /* as the shortest that reads back */
+        char member[40];
+        snprintf(member, sizeof(member), "\"temperature\":%g,", k / 1000.0);
+        check_default_temperature(k / 1000.0, member);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_million_brackets),
         cmocka_unit_test(test_too_many_values),
         cmocka_unit_test(test_too_many_messages),
+        cmocka_unit_test(test_default_temperature),
         cmocka_unit_test(test_invalid_utf8),
         cmocka_unit_test(test_a_big_text_is_written_once),
         cmocka_unit_test(test_arena_runs_out),

@@ -311,7 +311,7 @@ static void check_without_memory(struct run *r, const struct call *full)
 
 static size_t splices_seen;
 
-/* The same bytes where as much as can be stays in the client's body. */
+/* The same bytes, or words, where as much as can be stays in the client's body. */
 static void check_referring(struct run *r, const struct call *full)
 {
     struct call c = {.policy = full->policy};
@@ -323,9 +323,11 @@ static void check_referring(struct run *r, const struct call *full)
     const size_t n = c.is_fine ? spliced_bytes(&body) : 0;
     char *flat = malloc(n + 1);
     assert_non_null(flat);
-    if (!c.is_fine || n != spliced_read(&body, 0, flat, n) ||
+    if (c.is_fine != full->is_fine || n != spliced_read(&body, 0, flat, n) ||
         !str_eq((struct str){flat, n}, buf_str(&full->req.body)))
         complain(r, "with splices", buf_str(&full->req.body), (struct str){flat, n});
+    if (!c.is_fine)
+        check_error(r, &c.err);
     splices_seen += body.n_splices;
     free(flat);
     if (c.is_fine)
@@ -353,8 +355,7 @@ static void run_case(struct run *r)
         complain(r, "accepted", STR("an error"), buf_str(&c.req.body));
     else
         check_request(r, &c.req);
-    if (c.is_fine)
-        check_referring(r, &c);
+    check_referring(r, &c);
     check_without_memory(r, &c);
     if (c.is_fine)
         buf_done(&c.req.body);

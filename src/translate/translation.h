@@ -109,9 +109,8 @@ struct translation {
     struct api_error *err;
     struct report report;
 
-    struct str source; /* the client's body, */
-    yyjson_doc *doc;   /* and what was read from it */
-    yyjson_val *root;
+    struct str source;              /* the client's body, */
+    yyjson_val *root;               /* and what was read from it */
     yyjson_val *field[FIELD_COUNT]; /* as the client sent them; NULL = absent or null */
 
     struct model_info model;

@@ -4,8 +4,6 @@
  */
 #include "translate/usage.h"
 
-#include <inttypes.h>
-
 static void read_count(int64_t *count, yyjson_val *obj, const char *name)
 {
     int64_t v;
@@ -42,12 +40,19 @@ bool usage_write(const struct usage_report *report, struct buf *out)
 {
     const struct tr_usage *u = &report->counts;
     int64_t prompt = u->input + u->cache_write + u->cache_read;
-    buf_printf(out,
-               "{\"prompt_tokens\":%" PRId64 ",\"completion_tokens\":%" PRId64
-               ",\"total_tokens\":%" PRId64 ",\"prompt_tokens_details\":{\"cached_tokens\":%" PRId64
-               ",\"cache_write_tokens\":%" PRId64
-               "},\"completion_tokens_details\":{\"reasoning_tokens\":%" PRId64 "}",
-               prompt, u->output, prompt + u->output, u->cache_read, u->cache_write, u->thinking);
+    buf_append_z(out, "{\"prompt_tokens\":");
+    buf_append_i64(out, prompt);
+    buf_append_z(out, ",\"completion_tokens\":");
+    buf_append_i64(out, u->output);
+    buf_append_z(out, ",\"total_tokens\":");
+    buf_append_i64(out, prompt + u->output);
+    buf_append_z(out, ",\"prompt_tokens_details\":{\"cached_tokens\":");
+    buf_append_i64(out, u->cache_read);
+    buf_append_z(out, ",\"cache_write_tokens\":");
+    buf_append_i64(out, u->cache_write);
+    buf_append_z(out, "},\"completion_tokens_details\":{\"reasoning_tokens\":");
+    buf_append_i64(out, u->thinking);
+    buf_append_char(out, '}');
     if (report->upstream.n) {
         buf_append_z(out, ",\"anthropic\":");
         buf_append_str(out, report->upstream);

@@ -61,14 +61,16 @@ static void run_job(void *arg)
 struct upstream_call *call_create(struct upstream *u, const struct upstream_request *r,
                                   const struct upstream_callbacks *cb, void *arg)
 {
-    struct upstream_call *call = calloc(1, sizeof(*call));
+    struct upstream_call *call = malloc(sizeof(*call));
     if (!call)
         return NULL;
-    call->pool = u;
-    call->request = *r;
-    call->cb = cb;
-    call->arg = arg;
-    call->job = (struct loop_job){.run = run_job, .arg = call};
+    *call = (struct upstream_call){
+        .pool = u,
+        .request = *r,
+        .cb = cb,
+        .arg = arg,
+        .job = {.run = run_job, .arg = call},
+    };
     size_t window = u->settings.stream_window_bytes;
     if (window < HTTP2_FIRST_WINDOW_BYTES)
         window = HTTP2_FIRST_WINDOW_BYTES;

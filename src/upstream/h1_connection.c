@@ -58,8 +58,10 @@ static void write_head(struct buf *out, const struct upstream_settings *s,
         buf_append_z(out, "\r\nproxy-authorization: ");
         buf_append_z(out, s->egress.proxy.authorization);
     }
-    if (has_body(r))
-        buf_printf(out, "\r\ncontent-length: %zu", spliced_bytes(&r->body));
+    if (has_body(r)) {
+        buf_append_z(out, "\r\ncontent-length: ");
+        buf_append_u64(out, spliced_bytes(&r->body));
+    }
     buf_append_z(out, "\r\n\r\n");
 }
 
@@ -119,26 +121,11 @@ static void h1_drain(struct connection *c)
 
 /* Receiving ------------------------------------------------------------------------------- */
 
-/* Copies the names in lower case into `names`, which has room for them. */
-static void lower_names(struct buf *names, struct upstream_header *to, const struct h1_head *head)
-{
-    for (size_t i = 0; i < head->n_headers; i++) {
-        struct str name = head->headers[i].name;
-        char *lower = names->data + names->len;
-        to[i].name = (struct str){lower, name.n};
-        to[i].value = head->headers[i].value;
-        names->len += name.n;
-        for (size_t k = 0; k < name.n; k++)
-            lower[k] = (char)(name.p[k] | (name.p[k] >= 'A' && name.p[k] <= 'Z' ? 0x20 : 0));
-    }
-}
-
 static bool on_head(void *arg, const struct h1_head *head)
 {
     struct connection *c = arg;
     struct h1_state *h = c->state;
     struct upstream_header headers[H1_HEADERS_MAX];
-    struct buf names;
     if (head->status == 407 && is_relayed(&c->pool->settings)) {
         connection_close(c, UPSTREAM_UNREACHABLE,
                          c->pool->settings.egress.proxy.authorization[0]
@@ -146,20 +133,12 @@ static bool on_head(void *arg, const struct h1_head *head)
                              : "proxy: wants a user and password (407)");
         return false;
     }
-    size_t bytes = 1;
     for (size_t i = 0; i < head->n_headers; i++)
-        bytes += head->headers[i].name.n;
-    buf_init(&names, bytes);
-    if (!buf_reserve(&names, bytes)) {
-        connection_close(c, UPSTREAM_BAD_ANSWER, "out of memory");
-        return false;
-    }
-    lower_names(&names, headers, head);
+        headers[i] = (struct upstream_header){head->headers[i].name, head->headers[i].value};
     /* An answer before the end of the request: the rest is not sent, the body not ours any more. */
     h->is_reusable = head->keep_alive && !h->is_uploading && channel_waiting(&c->channel) == 0;
     h->is_uploading = false;
     call_head(current(c), head->status, headers, head->n_headers);
-    buf_done(&names);
     return c->phase != PHASE_CLOSED;
 }
 

@@ -69,6 +69,8 @@ void upstream_destroy(struct upstream *u)
 /* A line end or NUL in a text would let it write headers of its own. */
 static bool is_clean(struct str s)
 {
+    if (str_is_printable(s))
+        return true;
     for (size_t i = 0; i < s.n; i++)
         if ((unsigned char)s.p[i] < ' ' && s.p[i] != '\t')
             return false;

@@ -137,7 +137,8 @@ static bool begin_one(struct dial *d)
         struct attempt *a = &d->attempts[d->n_begun];
         *a = (struct attempt){.dial = d, .fd = -1};
         if (begin(a, &d->answer.address[d->n_begun++])) {
-            timer_start(&d->stagger, DIAL_STAGGER_MS);
+            if (d->n_begun < d->answer.n)
+                timer_start(&d->stagger, DIAL_STAGGER_MS);
             return true;
         }
         d->error = strerrordesc_np(errno);

@@ -87,7 +87,8 @@ bool resolver_literal(const char *host, int port, struct resolver_answer *ret)
     struct addrinfo *list = NULL;
     char service[16];
     snprintf(service, sizeof(service), "%d", port);
-    *ret = (struct resolver_answer){.n = 0};
+    ret->n = 0;
+    ret->error = NULL;
     if (getaddrinfo(host, service, &hints, &list) != 0)
         return false;
     fill(ret, list);

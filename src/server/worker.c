@@ -131,7 +131,7 @@ static void trim(void *arg)
 {
     struct worker *w = arg;
     buf_done(&w->spare);
-    malloc_trim(0); /* what many at once have left in the allocator */
+    malloc_trim(0); /* what many at once have left in the allocator, but for the top of its heaps */
 }
 
 /* Signs of life --------------------------------------------------------------------------- */

@@ -93,6 +93,37 @@ describe('pictures of megabytes', () => {
       });
 });
 
+describe('the memory of large bodies', () => {
+  // Long strings of each kind: as they are, with an escape, no ASCII; and between short ones.
+  const texts = (mb) => ['x'.repeat(mb * MB), `${'y'.repeat(70_000)}"\n`, 'z', `\u00e9${'w'.repeat(70_000)}`, 'v'.repeat(65_536)];
+  const make = (mb, sign) => ask(texts(mb).map((text) => ({ type: 'text', text: sign + text })));
+  const chunked = (body) => Buffer.concat([request('POST', '/v1/chat/completions', { headers: { 'transfer-encoding': 'chunked' } }), Buffer.from(`${Buffer.byteLength(body).toString(16)}\r\n${body}\r\n0\r\n\r\n`)]);
+
+  it('serves the next one, and none sees what another has left', async () => {
+    const seen = new Map();
+    const own = await startUpstream((res, body) => {
+      const said = JSON.parse(body).messages[0].content.map(({ text }) => text);
+      seen.set(said[0].slice(0, 2), said);
+      answer(res);
+    });
+    const through = await startProxy(own, { WORKERS: '1' });
+    const check = async (mb, i, write = chat) => {
+      const sign = `${String.fromCharCode(65 + i)}:`, body = make(mb, sign);
+      assert.equal((await send(through.port, write === chat ? chat(body) : write(JSON.stringify(body)))).status, 200);
+      assert.ok(texts(mb).every((text, k) => seen.get(sign)[k] === sign + text), `another text, ${mb} MB`);
+    };
+    try {
+      for (const [i, mb] of [3, 2, 1, 5, 5, 1.5].entries()) await check(mb, i);
+      await check(2, 6, chunked);
+      await Promise.all([4, 2, 1, 3, 5, 2].map((mb, i) => check(mb, 7 + i, i % 2 ? chunked : chat)));
+      await check(3, 13);
+    } finally {
+      await through.stop();
+      await own.stop();
+    }
+  });
+});
+
 describe('BODY_MEMORY_BYTES', () => {
   const holding = (n) => chat('x'.repeat(1.5 * MB)).subarray(0, 400 + n);
   const held = async (own) => readMetrics((await send(own.port, request('GET', '/metrics', { key: 'metrics' }))).text).sum('claude_proxy_body_bytes');

@@ -10,8 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a request that streams keeps fits into the first; who needs more is likely to need much. */
-#define FIRST_BLOCK_BYTES 1024
+/*
+ * What a request that streams keeps fits into the first; who needs more is likely to need much.
+ * With its head it is 1 KB, the largest piece that malloc keeps at hand when it is freed.
+ */
+#define FIRST_BLOCK_BYTES (1024 - sizeof(struct arena_block))
 #define BLOCK_BYTES       2048
 
 struct arena_block {

@@ -9,9 +9,6 @@
 
 #include "base/buf.h"
 
-/* A sign and the digits of 2^64 - 1. */
-#define NUMBER_BYTES_MAX 21
-
 enum outcome { WRITTEN, NO_ROOM, NOT_PLAIN };
 
 static enum outcome outcome_of(bool is_written)
@@ -19,23 +16,36 @@ static enum outcome outcome_of(bool is_written)
     return is_written ? WRITTEN : NO_ROOM;
 }
 
+static size_t digits_of(uint64_t number)
+{
+    size_t n = 1;
+    for (; number >= 10000; number /= 10000)
+        n += 4;
+    return n + (number >= 10) + (number >= 100) + (number >= 1000);
+}
+
+/* Two digits at a time, from the last, in their place. */
 static bool append_number(struct buf *b, uint64_t magnitude, bool is_negative)
 {
     static const char pairs[] = "00010203040506070809101112131415161718192021222324"
                                 "25262728293031323334353637383940414243444546474849"
                                 "50515253545556575859606162636465666768697071727374"
                                 "75767778798081828384858687888990919293949596979899";
-    char text[NUMBER_BYTES_MAX];
-    size_t at = sizeof(text);
+    const size_t n = digits_of(magnitude) + is_negative;
+    char *first = buf_reserve(b, n);
+    if (!first)
+        return false;
+    char *at = first + n;
     for (; magnitude >= 100; magnitude /= 100)
-        memcpy(text + (at -= 2), pairs + magnitude % 100 * 2, 2);
+        memcpy(at -= 2, pairs + magnitude % 100 * 2, 2);
     if (magnitude >= 10)
-        memcpy(text + (at -= 2), pairs + magnitude * 2, 2);
+        memcpy(at - 2, pairs + magnitude * 2, 2);
     else
-        text[--at] = (char)('0' + magnitude);
+        at[-1] = (char)('0' + magnitude);
     if (is_negative)
-        text[--at] = '-';
-    return buf_append(b, text + at, sizeof(text) - at);
+        *first = '-';
+    b->len += n;
+    return true;
 }
 
 bool buf_append_u64(struct buf *b, uint64_t number)

@@ -49,6 +49,7 @@ enum h2_break {
 struct h2_client_callbacks {
     void (*on_head)(void *arg, struct h2_stream *s, int status, const struct h2_field *fields,
                     size_t n);
+    /* `p` points into what h2_client_feed was given. */
     void (*on_data)(void *arg, struct h2_stream *s, const char *p, size_t n);
     void (*on_end)(void *arg, struct h2_stream *s);
     void (*on_broken)(void *arg, struct h2_stream *s, enum h2_break how, const char *detail);

@@ -90,18 +90,29 @@ static enum io io_of_errno(void)
 
 /* Reading --------------------------------------------------------------------------------- */
 
-static enum io read_some(struct channel *c, char *p, size_t size, size_t *ret_n)
+/* OpenSSL gives a record at a time. Many small ones are handed up as one read. */
+static enum io read_records(struct channel *c, char *p, size_t size, size_t *ret_n)
 {
-    if (c->tls) {
-        enum tls_result r = tls_read(c->tls, p, size, ret_n);
-        c->tls_read_wants_write = r == TLS_WANT_WRITE;
-        return io_of_tls(c, r);
+    enum tls_result r = TLS_OK;
+    while (r == TLS_OK && *ret_n < size) {
+        size_t n = 0;
+        r = tls_read(c->tls, p + *ret_n, size - *ret_n, &n);
+        *ret_n += n;
     }
+    c->tls_read_wants_write = r == TLS_WANT_WRITE;
+    return io_of_tls(c, r);
+}
+
+static enum io read_socket(struct channel *c, char *p, size_t size, size_t *ret_n)
+{
     ssize_t n = recv(c->fd, p, size, 0);
     if (n < 0)
         return io_of_errno();
     *ret_n = (size_t)n;
-    return n == 0 ? IO_EOF : IO_OK;
+    if (n == 0)
+        return IO_EOF;
+    /* Less than there was room for: the socket is empty, as good as surely; epoll says when not. */
+    return (size_t)n < size ? IO_AGAIN : IO_OK;
 }
 
 static bool may_read(const struct channel *c)
@@ -114,8 +125,13 @@ static void read_turn(struct channel *c)
     char *scratch = loop_scratch(c->loop);
     for (int i = 0; i < READS_A_TURN && may_read(c); i++) {
         size_t n = 0;
-        enum io io = read_some(c, scratch, LOOP_SCRATCH_BYTES, &n);
-        if (c->is_write_broken && (io == IO_AGAIN || io == IO_EOF))
+        enum io io = c->tls ? read_records(c, scratch, LOOP_SCRATCH_BYTES, &n)
+                            : read_socket(c, scratch, LOOP_SCRATCH_BYTES, &n);
+        if (n > 0 && !c->wants_close_after_flush)
+            c->cb->on_data(c->arg, scratch, n);
+        if (n > 0 && !may_read(c))
+            return; /* an end that came with the bytes is met again, if they are read on */
+        if (c->is_write_broken && (io == IO_EOF || (io == IO_AGAIN && n == 0)))
             io = IO_RESET; /* the write took the socket's error away */
         if (io == IO_AGAIN)
             return;
@@ -123,10 +139,6 @@ static void read_turn(struct channel *c)
             finish(c, end_of(io));
             return;
         }
-        if (!c->wants_close_after_flush)
-            c->cb->on_data(c->arg, scratch, n);
-        if (!c->tls && n < LOOP_SCRATCH_BYTES)
-            return; /* the socket is empty, as good as surely; epoll says when it is not */
     }
     if (may_read(c) && c->tls && tls_has_pending(c->tls)) {
         c->wants_read = true; /* no event will announce what OpenSSL holds already */

@@ -91,7 +91,6 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
         return;
     }
     a->fd = -1; /* the caller's now */
-    socket_tune(fd);
     finish(a->dial, fd);
 }
 
@@ -111,6 +110,7 @@ static bool begin(struct attempt *a, const struct resolver_address *to)
     int fd = socket(to->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return false;
+    socket_tune(fd);
     const bool is_bound = bind_to(fd, &a->dial->from);
     if (!is_bound ||
         (connect(fd, (const struct sockaddr *)&to->sa, to->len) != 0 && errno != EINPROGRESS)) {
@@ -130,26 +130,31 @@ static bool begin(struct attempt *a, const struct resolver_address *to)
     return true;
 }
 
-static void begin_next(struct dial *d)
+/* False when no address is left. */
+static bool begin_one(struct dial *d)
 {
     while (d->n_begun < d->answer.n) {
         struct attempt *a = &d->attempts[d->n_begun];
         *a = (struct attempt){.dial = d, .fd = -1};
         if (begin(a, &d->answer.address[d->n_begun++])) {
-            timer_start(&d->stagger, DIAL_STAGGER_MS);
-            return;
+            if (d->n_begun < d->answer.n)
+                timer_start(&d->stagger, DIAL_STAGGER_MS);
+            return true;
         }
         d->error = strerrordesc_np(errno);
     }
-    if (d->n_running == 0)
+    return false;
+}
+
+static void begin_next(struct dial *d)
+{
+    if (!begin_one(d) && d->n_running == 0)
         finish(d, -1);
 }
 
 static void on_stagger(void *arg)
 {
-    struct dial *d = arg;
-    if (d->n_begun < d->answer.n)
-        begin_next(d);
+    begin_next(arg);
 }
 
 static void on_limit(void *arg)
@@ -163,6 +168,8 @@ static void on_limit(void *arg)
 static void drop_other_families(struct dial *d)
 {
     size_t n = 0;
+    if (d->from.len == 0 || d->answer.n == 0)
+        return;
     for (size_t i = 0; i < d->answer.n; i++)
         if (d->answer.address[i].sa.ss_family == d->from.sa.ss_family)
             d->answer.address[n++] = d->answer.address[i];
@@ -177,9 +184,15 @@ static void on_resolved(void *arg, const struct resolver_answer *answer)
     d->query = NULL;
     d->answer = *answer;
     d->error = answer->error;
-    if (d->from.len > 0 && answer->n > 0)
-        drop_other_families(d);
+    drop_other_families(d);
     begin_next(d);
+}
+
+static void begin_at_once(struct dial *d)
+{
+    drop_other_families(d);
+    if (!begin_one(d))
+        timer_start(&d->stagger, 0); /* told from the loop */
 }
 
 struct dial *dial_start(struct loop *l, struct resolver *r, const struct dial_target *target,
@@ -197,10 +210,14 @@ struct dial *dial_start(struct loop *l, struct resolver *r, const struct dial_ta
     d->free_job = (struct loop_job){.run = free_dial, .arg = d};
     timer_init(&d->stagger, l, on_stagger, d);
     timer_init(&d->limit, l, on_limit, d);
-    d->query = resolver_lookup(r, l, target->host, target->port, on_resolved, d);
-    if (!d->query) {
-        free(d);
-        return NULL;
+    if (resolver_literal(target->host, target->port, &d->answer)) {
+        begin_at_once(d);
+    } else {
+        d->query = resolver_lookup(r, l, target->host, target->port, on_resolved, d);
+        if (!d->query) {
+            free(d);
+            return NULL;
+        }
     }
     timer_start(&d->limit, timeout_ms);
     return d;

@@ -31,7 +31,7 @@ struct egress_call {
     int64_t give_up_us;
     struct buf request;
     size_t sent;
-    char answer[ANSWER_BYTES_MAX];
+    char *answer; /* ANSWER_BYTES_MAX, while the proxy is asked */
     size_t n_answer;
     char error[ERROR_SIZE];
     void (*done)(void *arg, int fd, const char *error);
@@ -46,7 +46,9 @@ static bool has_proxy(const struct egress_call *c)
 
 static void free_call(void *arg)
 {
-    free(arg);
+    struct egress_call *c = arg;
+    free(c->answer);
+    free(c);
 }
 
 /* The request holds the proxy's password. */
@@ -124,7 +126,7 @@ static void judge(struct egress_call *c)
             return;
         }
         const ptrdiff_t end = str_find(answer, STR("\r\n\r\n"));
-        if (end < 0 && answer.n == sizeof(c->answer))
+        if (end < 0 && answer.n == ANSWER_BYTES_MAX)
             fail(c, "the head of its answer is too large");
         if (end < 0)
             return;
@@ -150,7 +152,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     struct egress_call *c = arg;
-    const ssize_t n = recv(fd, c->answer + c->n_answer, sizeof(c->answer) - c->n_answer, 0);
+    const ssize_t n = recv(fd, c->answer + c->n_answer, ANSWER_BYTES_MAX - c->n_answer, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
@@ -205,7 +207,8 @@ static void ask_for_tunnel(struct egress_call *c)
     const int64_t left_ms = (c->give_up_us - loop_now_us(c->loop)) / 1000;
     event_assign(&c->event, loop_base(c->loop), c->fd, EV_WRITE | EV_PERSIST, on_writable, c);
     timer_start(&c->limit, left_ms > 1 ? left_ms : 1);
-    if (event_add(&c->event, NULL) != 0 || !write_request(c))
+    c->answer = malloc(ANSWER_BYTES_MAX);
+    if (event_add(&c->event, NULL) != 0 || !c->answer || !write_request(c))
         fail(c, "out of memory");
 }
 

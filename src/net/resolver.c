@@ -1,6 +1,7 @@
 /*
  * The resolver: one thread that calls getaddrinfo for all loops, so that a slow name server stops
- * no stream. Queries are rare (one fixed host), so there is no cache beyond the system's.
+ * no stream. There is no cache beyond the system's, so that a name that moves is followed at once:
+ * connections are kept, and a burst of new ones shares a look-up.
  */
 #include "net/resolver.h"
 
@@ -79,6 +80,22 @@ static void fill(struct resolver_answer *a, struct addrinfo *list)
     }
 }
 
+bool resolver_literal(const char *host, int port, struct resolver_answer *ret)
+{
+    const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+                                   .ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    char service[16];
+    snprintf(service, sizeof(service), "%d", port);
+    ret->n = 0;
+    ret->error = NULL;
+    if (getaddrinfo(host, service, &hints, &list) != 0)
+        return false;
+    fill(ret, list);
+    freeaddrinfo(list);
+    return ret->n > 0;
+}
+
 static void look_up(struct resolver_query *q)
 {
     struct addrinfo hints = {.ai_flags = AI_ADDRCONFIG, .ai_socktype = SOCK_STREAM}, *list = NULL;
@@ -95,6 +112,26 @@ static void look_up(struct resolver_query *q)
     }
     if (q->answer.n == 0)
         q->answer.error = rc ? gai_strerror(rc) : "no address";
+}
+
+static void post(struct resolver_query *q)
+{
+    q->state = QUERY_POSTED;
+    loop_post(q->loop, &q->job);
+}
+
+/* To those in the queue who ask for the same: they came while it was looked up, or with it. */
+static void share(struct resolver *r, const struct resolver_query *answered)
+{
+    LIST_EACH(&r->queue, at, next)
+    {
+        struct resolver_query *q = LIST_OF(at, struct resolver_query, node);
+        if (strcmp(q->host, answered->host) != 0 || strcmp(q->service, answered->service) != 0)
+            continue;
+        q->answer = answered->answer;
+        list_remove(&q->node);
+        post(q);
+    }
 }
 
 static void free_resolver(struct resolver *r)
@@ -121,12 +158,11 @@ static void *run(void *arg)
         look_up(q);
         pthread_mutex_lock(&r->lock);
         r->is_looking_up = false;
-        if (q->is_cancelled) { /* its loop may be gone */
+        share(r, q);
+        if (q->is_cancelled) /* its loop may be gone */
             free(q);
-            continue;
-        }
-        q->state = QUERY_POSTED;
-        loop_post(q->loop, &q->job);
+        else
+            post(q);
     }
     const bool is_orphaned = r->is_orphaned;
     pthread_mutex_unlock(&r->lock);

@@ -5,6 +5,7 @@
 #define NET_RESOLVER_H
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -27,7 +28,13 @@ struct resolver *resolver_create(void);
 /* No query may be outstanding. A look-up that hangs is left to its thread. */
 void resolver_destroy(struct resolver *r);
 
-/* A look-up, embedded. `done` runs on `l`'s thread unless cancelled first. */
+/* An address as text ("127.0.0.1", "fe80::1%eth0") needs no look-up. False: `host` is a name. */
+bool resolver_literal(const char *host, int port, struct resolver_answer *ret);
+
+/*
+ * A look-up. `done` runs on `l`'s thread unless cancelled first, never inside this. Those who ask
+ * for a name while it is looked up get that look-up's answer.
+ */
 struct resolver_query;
 struct resolver_query *resolver_lookup(struct resolver *r, struct loop *l, const char *host,
                                        int port,

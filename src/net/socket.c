@@ -1,5 +1,5 @@
 /*
- * Options of every TCP socket, accepted or dialled.
+ * Options of every TCP socket, accepted or dialled: set while it listens, or before it connects.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -22,7 +22,7 @@
 
 struct side {
     struct channel channel;
-    size_t got;
+    size_t got, n_reads;
     uint32_t sum;
     bool is_open, is_drained, is_ended;
     enum channel_end why;
@@ -53,6 +53,7 @@ static void on_data(void *arg, const char *p, size_t n)
     for (size_t i = 0; i < n; i++)
         s->sum = s->sum * 31 + (unsigned char)p[i];
     s->got += n;
+    s->n_reads++;
     if (current->stop_at && current->server.got >= current->stop_at)
         loop_stop(current->loop);
 }
@@ -203,6 +204,25 @@ static void test_transfer_tls(void **state)
     transfer(make_cert());
 }
 
+/* Who is behind finds many records: they come up together. */
+static void test_small_records_are_one_read(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_init(&p, make_cert(), "localhost");
+    p.stop_at = 1;
+    channel_write(&p.client.channel, "x", 1); /* waits for the handshake */
+    loop_run(p.loop);
+    assert_int_equal(p.server.n_reads, 1);
+    for (int i = 0; i < 100; i++)
+        channel_write(&p.client.channel, "0123456789", 10);
+    p.stop_at = 1001;
+    loop_run(p.loop);
+    assert_int_equal(p.server.got, 1001);
+    assert_int_equal(p.server.n_reads, 2);
+    pair_done(&p);
+}
+
 static void test_alpn_settles_h2(void **state)
 {
     (void)state;
@@ -321,10 +341,15 @@ static int remove_cert(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_transfer_plain),    cmocka_unit_test(test_transfer_tls),
-        cmocka_unit_test(test_alpn_settles_h2),   cmocka_unit_test(test_wrong_name_is_refused),
-        cmocka_unit_test(test_reset_is_an_end),   cmocka_unit_test(test_overflow_is_told_later),
-        cmocka_unit_test(test_close_after_flush), cmocka_unit_test(test_busy_sockets_starve_no_job),
+        cmocka_unit_test(test_transfer_plain),
+        cmocka_unit_test(test_transfer_tls),
+        cmocka_unit_test(test_small_records_are_one_read),
+        cmocka_unit_test(test_alpn_settles_h2),
+        cmocka_unit_test(test_wrong_name_is_refused),
+        cmocka_unit_test(test_reset_is_an_end),
+        cmocka_unit_test(test_overflow_is_told_later),
+        cmocka_unit_test(test_close_after_flush),
+        cmocka_unit_test(test_busy_sockets_starve_no_job),
     };
     return cmocka_run_group_tests(tests, NULL, remove_cert);
 }

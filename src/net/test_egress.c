@@ -149,6 +149,7 @@ static void scene_start(struct scene *s, const char *host, int port)
 {
     s->call = egress_start(s->loop, s->resolver, &s->egress, host, port, TIMEOUT_MS, on_done, s);
     assert_non_null(s->call);
+    assert_false(s->is_over);
 }
 
 static void scene_done(struct scene *s)

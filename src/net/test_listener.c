@@ -3,6 +3,7 @@
  */
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -160,6 +161,72 @@ static struct listener *adopt(struct scene *s, int fd)
     return l;
 }
 
+static int option(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t n = sizeof(value);
+    assert_int_equal(getsockopt(fd, level, name, &value, &n), 0);
+    return value;
+}
+
+static void assert_is_tuned(int fd)
+{
+    assert_int_equal(option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+    assert_int_equal(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 60);
+    assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 15);
+    assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 4);
+}
+
+static void tunes_what_it_accepts(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_init(&s);
+    char why[128];
+    struct listener *own = listener_open(s.loop, "127.0.0.1", 0, on_accept, &s, why, sizeof(why));
+    assert_non_null(own);
+    const int one = connect_to(listener_port(own));
+    await(&s, 1);
+    const int handed_over = make_socket(true);
+    struct sockaddr_in at;
+    socklen_t n = sizeof(at);
+    assert_int_equal(getsockname(handed_over, (struct sockaddr *)&at, &n), 0);
+    const int early = connect_to(ntohs(at.sin_port)); /* what started the service, say */
+    struct listener *adopted = adopt(&s, handed_over);
+    await(&s, 2);
+    assert_is_tuned(s.accepted[0]);
+    assert_is_tuned(s.accepted[1]);
+    listener_close(own);
+    listener_close(adopted);
+    close(one);
+    close(early);
+    close(handed_over);
+    scene_done(&s);
+}
+
+/* Those who wait are taken in one turn, whoever they are. */
+static void takes_a_burst_in_one_turn(void **state)
+{
+    (void)state;
+    struct scene s;
+    scene_init(&s);
+    char why[128];
+    struct listener *l = listener_open(s.loop, "127.0.0.1", 0, on_accept, &s, why, sizeof(why));
+    assert_non_null(l);
+    int clients[3];
+    for (size_t i = 0; i < PX_ARRAY_LEN(clients); i++)
+        clients[i] = connect_to(listener_port(l));
+    s.n_awaited = 1; /* ends the loop, but not the turn */
+    timer_start(&s.give_up, 5000);
+    loop_run(s.loop);
+    assert_int_equal(s.n_accepted, 3);
+    listener_close(l);
+    for (size_t i = 0; i < PX_ARRAY_LEN(clients); i++)
+        close(clients[i]);
+    scene_done(&s);
+}
+
 static void serves_from_a_copy_of_what_was_handed_over(void **state)
 {
     (void)state;
@@ -265,6 +332,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_addresses),
         cmocka_unit_test(knows_loopback),
+        cmocka_unit_test(tunes_what_it_accepts),
+        cmocka_unit_test(takes_a_burst_in_one_turn),
         cmocka_unit_test(serves_from_a_copy_of_what_was_handed_over),
         cmocka_unit_test(leaves_what_waits_at_an_adopted_socket_to_its_owner),
         cmocka_unit_test(takes_what_waits_at_its_own_socket),

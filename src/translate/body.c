@@ -7,9 +7,16 @@
 #include "translate/block.h"
 #include "translate/tools.h"
 
+static void write_name(struct buf *b, const char *name)
+{
+    buf_append_z(b, ",\"");
+    buf_append_z(b, name);
+    buf_append_z(b, "\":");
+}
+
 static void write_text_member(struct buf *b, const char *name, struct str text)
 {
-    buf_printf(b, ",\"%s\":", name);
+    write_name(b, name);
     json_write_string(b, text);
 }
 
@@ -17,7 +24,7 @@ static void write_number(struct buf *b, const char *name, struct str number)
 {
     if (number.n == 0)
         return;
-    buf_printf(b, ",\"%s\":", name);
+    write_name(b, name);
     buf_append_str(b, number);
 }
 
@@ -50,7 +57,7 @@ static void write_passed(struct buf *b, const struct translation *t)
         yyjson_val *v = t->field[passed[i].field];
         if (!v)
             continue;
-        buf_printf(b, ",\"%s\":", passed[i].name);
+        write_name(b, passed[i].name);
         json_write_value(b, v);
     }
     yyjson_val *container = t->field[FIELD_container];

@@ -8,7 +8,7 @@
 #include "translate/translation.h"
 
 /* Members and quotes that the upstream's form has beyond the client's text. */
-#define BODY_EXTRA_BYTES 1024
+#define BODY_EXTRA_BYTES 768
 
 /* Each step reads what the ones before it left; the first that refuses ends the request. */
 static bool (*const steps[])(struct translation *t) = {

@@ -75,6 +75,7 @@ struct upstream_call *call_create(struct upstream *u, const struct upstream_requ
     if (window < HTTP2_FIRST_WINDOW_BYTES)
         window = HTTP2_FIRST_WINDOW_BYTES;
     buf_init(&call->held, window + HELD_SLACK_BYTES);
+    list_init(&call->fed_node);
     timer_init(&call->silence, u->loop, on_silence, call);
     if (r->idle_timeout_ms > 0)
         timer_start(&call->silence, r->idle_timeout_ms);
@@ -87,6 +88,8 @@ struct upstream_call *call_create(struct upstream *u, const struct upstream_requ
 void call_detach(struct upstream_call *call)
 {
     list_remove(&call->node);
+    list_remove(&call->fed_node);
+    call->fed = (struct str){0};
     if (call->state == CALL_WAITING)
         call->pool->n_waiting--;
     if (call->connection)

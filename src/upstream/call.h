@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/str.h"
 #include "http/h2_client.h"
 #include "upstream/pool.h"
 
@@ -26,8 +27,10 @@ struct upstream_call {
     void *arg;
     struct timer silence;
     struct loop_job job;      /* delivers what was held back; at last frees the call */
-    struct buf held;          /* came while paused */
-    struct h2_stream stream;  /* HTTP/2 only */
+    struct buf held;          /* came while paused, or in several pieces of one read */
+    struct h2_stream stream;  /* HTTP/2 only; so the next two */
+    struct list fed_node;     /* while it has bytes of the read that is being parsed: */
+    struct str fed;           /* the first of them, where they stand; several are in `held` */
     int64_t sent_at_us;       /* the turn in which it was last given to a connection */
     uint64_t received_before; /* the connection's count at that time */
     enum call_state state;

@@ -182,9 +182,9 @@ static void on_dialed(void *arg, int fd, const char *error)
             fail_dial(c, "out of memory");
             return;
         }
+        const int64_t left_ms = (c->give_up_us - loop_now_us(u->loop)) / 1000;
+        timer_start(&c->timer, left_ms > 1 ? left_ms : 1);
     }
-    int64_t left_ms = (c->give_up_us - loop_now_us(u->loop)) / 1000;
-    timer_start(&c->timer, left_ms > 1 ? left_ms : 1);
     channel_open(&c->channel, u->loop, fd, tls, OUT_BYTES_MAX, &channel_callbacks, c);
 }
 

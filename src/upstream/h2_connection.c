@@ -17,7 +17,8 @@
 
 struct h2_state {
     struct h2_client *client;
-    bool is_pinged; /* and nothing came since */
+    struct list fed; /* calls with bytes of the read that is being parsed */
+    bool is_pinged;  /* and nothing came since */
 };
 
 static struct upstream_call *call_of(struct h2_stream *s)
@@ -158,11 +159,49 @@ static void on_head(void *arg, struct h2_stream *s, int status, const struct h2_
     call_head(call_of(s), status, headers, n);
 }
 
+/*
+ * What one read brings for a call is given to it at once: a proxy that is behind finds several
+ * events of a stream in a read, and the client gets them with one write.
+ */
+static void give(struct upstream_call *call)
+{
+    if (call->fed.n == 0)
+        return;
+    struct buf pieces = call->held;
+    const struct str bytes = pieces.len > 0 ? buf_str(&pieces) : call->fed;
+    buf_init(&call->held, pieces.max);
+    call->fed = (struct str){0};
+    list_remove(&call->fed_node);
+    call_data(call, bytes.p, bytes.n);
+    buf_done(&pieces);
+}
+
+static void give_all(struct connection *c)
+{
+    struct h2_state *h = c->state;
+    while (!list_is_empty(&h->fed))
+        give(LIST_OF(h->fed.next, struct upstream_call, fed_node));
+}
+
+/* `p` points into what h2_receive was given. */
 static void on_data(void *arg, struct h2_stream *s, const char *p, size_t n)
 {
     const struct connection *c = arg;
-    if (c->phase != PHASE_CLOSED)
-        call_data(call_of(s), p, n);
+    struct h2_state *h = c->state;
+    struct upstream_call *call = call_of(s);
+    if (c->phase == PHASE_CLOSED)
+        return;
+    if (call->fed.n > 0) {
+        const bool is_second = call->held.len == 0;
+        if ((is_second && !buf_append_str(&call->held, call->fed)) ||
+            !buf_append(&call->held, p, n))
+            call_fail(call, UPSTREAM_BAD_ANSWER, "more came than the window allows");
+    } else if (call->held.len > 0) {
+        call_data(call, p, n); /* its owner was paused: it waits behind the rest */
+    } else {
+        call->fed = (struct str){p, n};
+        list_append(&h->fed, &call->fed_node);
+    }
 }
 
 static void on_end(void *arg, struct h2_stream *s)
@@ -170,6 +209,9 @@ static void on_end(void *arg, struct h2_stream *s)
     struct connection *c = arg;
     struct upstream_call *call = call_of(s);
     if (c->phase == PHASE_CLOSED)
+        return;
+    give(call);
+    if (call->state != CALL_SENT) /* that was enough for its owner */
         return;
     call_detach(call);
     c->n_served++;
@@ -190,6 +232,9 @@ static void on_broken(void *arg, struct h2_stream *s, enum h2_break how, const c
     struct connection *c = arg;
     struct upstream_call *call = call_of(s);
     if (c->phase == PHASE_CLOSED)
+        return;
+    give(call);
+    if (call->state != CALL_SENT)
         return;
     switch (how) {
     case H2_REFUSED:
@@ -242,6 +287,7 @@ static void h2_receive(struct connection *c, const char *p, size_t n)
     if (c->n_calls > 0 && c->pool->settings.ping_after_ms > 0)
         timer_start(&c->timer, c->pool->settings.ping_after_ms);
     const bool is_ok = h2_client_feed(h->client, p, n);
+    give_all(c);
     if (c->phase == PHASE_CLOSED)
         return;
     if (!is_ok) {
@@ -265,6 +311,7 @@ static bool h2_open(struct connection *c)
         free(h);
         return false;
     }
+    list_init(&h->fed);
     c->state = h;
     pool_flush_later(c->pool, c);
     return true;

@@ -286,6 +286,36 @@ static void test_full_connection_is_enough(void **state)
     h2_finish(&f);
 }
 
+static void answer_in_frames(struct h2_test_stream *s)
+{
+    if (s->is_whole)
+        stream_answer(s, 200, 40000, false); /* three frames, in turn with those of others */
+}
+
+/* However many frames of it a read has, and whoever's are between them. */
+static void test_a_read_is_given_at_once(void **state)
+{
+    (void)state;
+    struct h2_fixture f;
+    struct probe p[3];
+    h2_begin(&f, answer_in_frames);
+    world_connect(&f.world);
+    for (size_t i = 0; i < 3; i++) {
+        p[i] = (struct probe){0};
+        probe_start(&p[i], &f.world, "/", STR("{}"));
+    }
+    struct probes all = {p, 3};
+    run_until(&f.world, probes_are_over, &all);
+    int n_data = 0;
+    for (size_t i = 0; i < 3; i++) {
+        assert_whole(&p[i], 40000);
+        n_data += p[i].n_data;
+        probe_done(&p[i]);
+    }
+    assert_true(n_data < 9);
+    h2_finish(&f);
+}
+
 /* A limit below what is opened before it is known: what was refused is sent again. */
 static void test_small_limit(void **state)
 {
@@ -533,6 +563,7 @@ int main(void)
         cmocka_unit_test(test_full_connection_is_enough),
         cmocka_unit_test(test_server_limit_makes_connections),
         cmocka_unit_test(test_bounded_connections),
+        cmocka_unit_test(test_a_read_is_given_at_once),
         cmocka_unit_test(test_small_limit),
         cmocka_unit_test(test_goaway),
         cmocka_unit_test(test_goaway_when_idle),

@@ -121,7 +121,7 @@ void worker_keep_spare(struct worker *w, struct buf *b)
     const struct buf freed = *b;
     timer_start(&w->trim_timer, TRIM_AFTER_MS);
     if (freed.cap > w->spare.cap) {
-        b->data = w->spare.data;
+        *b = (struct buf){.data = w->spare.data, .cap = w->spare.cap, .max = freed.max};
         w->spare = (struct buf){.data = freed.data, .cap = freed.cap};
     }
     buf_done(b);

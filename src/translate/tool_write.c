@@ -87,18 +87,21 @@ static void write_custom(const struct translation *t, const struct tool *tool, s
     buf_done(&text);
 }
 
-/* As it is, but for the cache mark, which may have moved or gone. */
+/* As it is, but for the cache mark, which may have moved or gone; and of a type that is given twice
+ * there is the one that made it the upstream's. */
 static void write_upstream(const struct tool *tool, struct buf *b)
 {
-    size_t i, max, n = 0;
+    size_t i, max;
     yyjson_val *key, *v;
-    buf_append_char(b, '{');
+    buf_append_z(b, "{\"type\":");
+    json_write_value(b, json_get(tool->outer, "type"));
     yyjson_obj_foreach(tool->outer, i, max, key, v)
     {
         struct str name = json_str(key);
-        if (str_eq(name, STR("cache_control")) || str_eq(name, STR("prompt_cache_breakpoint")))
+        if (str_eq(name, STR("type")) || str_eq(name, STR("cache_control")) ||
+            str_eq(name, STR("prompt_cache_breakpoint")))
             continue;
-        buf_append_z(b, n++ ? "," : "");
+        buf_append_char(b, ',');
         json_write_string(b, name);
         buf_append_char(b, ':');
         json_write_value(b, v);

@@ -20,7 +20,7 @@
 #include "base/clock.h"
 #include "sim/sim.h"
 
-#define WAIT_MS 5000
+#define WAIT_MS 20000
 
 static struct sim *sim;
 

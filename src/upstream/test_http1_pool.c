@@ -121,14 +121,14 @@ static void test_idle_connections_are_closed(void **state)
     struct h1_fixture f;
     struct probe p;
     h1_begin(&f, answer_ok);
-    f.world.settings.idle_close_ms = 500;
+    f.world.settings.idle_close_ms = 1000;
     world_connect(&f.world);
     call_once(&f.world, &p);
     probe_done(&p);
-    run_for(&f.world, 200);
+    run_for(&f.world, 600);
     call_once(&f.world, &p); /* the time begins anew */
     probe_done(&p);
-    run_for(&f.world, 400);
+    run_for(&f.world, 600);
     assert_int_equal(upstream_stats(f.world.upstream).connections, 1);
     run_until(&f.world, peer_is_gone, &f);
     assert_int_equal(upstream_stats(f.world.upstream).connections, 0);
@@ -357,6 +357,7 @@ static void test_paused_reader(void **state)
     upstream_resume(p.call);
     assert_int_equal(p.n_data, 0); /* not inside the call */
     p.in_data = pause_there;
+    run_until(&f.world, probe_has_data, &p);
     run_for(&f.world, 20);
     assert_int_equal(p.n_data, 1);
     p.in_data = NULL;

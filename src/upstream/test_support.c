@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define PATIENCE_MS   5000
+#define PATIENCE_MS   20000
 #define BODY_KEPT_MAX (1024 * 1024)
 #define PEER_OUT_MAX  (256 * 1024 * 1024)
 #define PEER_IN_MAX   (64 * 1024 * 1024)

@@ -60,7 +60,7 @@ class OperationsDocs(unittest.TestCase):
 
     def test_every_field_of_the_log_has_a_row(self):
         source = without_comments(read('src', 'observe', 'record.c'))
-        fields = re.findall(r'\badd_\w+\(&l, "(\w+)"', source)
+        fields = re.findall(r'\badd_\w+\(&l, STR\("(\w+)"\)', source)
         self.check(fields, rows(self.docs, 'field'), 25)
         most = int(re.search(r'FIELDS_MAX\s+(\d+)', source).group(1))
         self.assertLessEqual(len(fields), most, 'a line may hold more fields than there is room for')

@@ -39,20 +39,25 @@ PURE = {
 PURE_OBJECTS = {'config': ['dotenv.c.o']}
 
 
+def table(archive):
+    """objdump, as nm reads of such an object what link-time optimisation left, not machine code."""
+    return subprocess.run(['objdump', '-t', archive], capture_output=True, text=True,
+                          check=True).stdout
+
+
 def symbols(archive, members=None):
     """(imported, defined) symbols of the objects in a static library."""
-    listing = subprocess.run(['nm', archive], capture_output=True, text=True, check=True).stdout
     imported, defined, member = set(), set(), ''
-    for line in listing.splitlines():
-        heading = re.match(r'(\S+\.o):$', line)
+    for line in table(archive).splitlines():
+        heading = re.match(r'(\S+\.o): +file format', line)
         if heading:
             member = heading.group(1)
             continue
-        match = re.match(r'[0-9a-f ]{16} (\w) (\S+)$', line)
+        match = re.match(r'[0-9a-f]+ .{7} (\S+)\t[0-9a-f]+ +(?:\.hidden )?(\S+)$', line)
         if not match or (members and not any(member.endswith(name) for name in members)):
             continue
-        kind, name = match.groups()
-        (imported if kind in 'Uw' else defined).add(name)
+        section, name = match.groups()
+        (imported if section == '*UND*' else defined).add(name)
     return imported - defined, defined
 
 
@@ -83,9 +88,7 @@ class PureLibraries(unittest.TestCase):
         for folder in PURE:
             archive = os.path.join(ROOT, 'build', 'src', folder, f'lib{folder}.a')
             with self.subTest(folder):
-                table = subprocess.run(['objdump', '-t', archive], capture_output=True, text=True,
-                                       check=True).stdout
-                self.assertEqual(variable.findall(table), [])
+                self.assertEqual(variable.findall(table(archive)), [])
 
 
 if __name__ == '__main__':

@@ -219,6 +219,11 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *a
     if (!s)
         return 0;
     char detail[96];
+    if (c->is_invalid) { /* nghttp2 calls it refused, but no server did */
+        snprintf(detail, sizeof(detail), "%s", c->reason);
+        give_up(c, s, H2_INVALID, detail);
+        return 0;
+    }
     if (code == NGHTTP2_REFUSED_STREAM && !s->has_head) {
         give_up(c, s, H2_REFUSED, "the upstream refused the stream");
         return 0;

@@ -330,6 +330,33 @@ static void test_goodbye_of_the_server(void **state)
     pair_done(&p);
 }
 
+/* What was not sent yet when the server spoke no HTTP/2 is not refused by it: it would be tried
+ * again in vain, and the fault called another. */
+static void test_no_http2_at_all(void **state)
+{
+    (void)state;
+    for (int is_sent = 0; is_sent < 2; is_sent++) {
+        struct pair p;
+        struct h2_stream s;
+        struct buf out;
+        pair_init(&p, 10);
+        buf_init(&out, OUT_MAX);
+        ask(&p, &s, STR("x"));
+        if (is_sent)
+            to_origin(&p);
+        assert_true(h2_client_feed(p.client, STR("HTTP/1.1 400 Bad Request\r\n\r\n").p, 28));
+        assert_true(h2_client_pull(p.client, &out, OUT_MAX / 2));
+        assert_true(h2_client_is_over(p.client));
+        assert_true(h2_client_is_invalid(p.client));
+        assert_non_null(strstr(h2_client_reason(p.client), "broke the rules of HTTP/2"));
+        if (!is_sent)
+            assert_true(str_starts(buf_str(&p.record.log),
+                                   STR("broken 2 the upstream broke the rules of HTTP/2")));
+        buf_done(&out);
+        pair_done(&p);
+    }
+}
+
 /* nghttp2 takes any three digits: data and an end would come for a stream that never had a head. */
 static void test_a_status_that_is_none(void **state)
 {
@@ -429,6 +456,7 @@ int main(void)
         cmocka_unit_test(test_window_follows_the_reader),
         cmocka_unit_test(test_forgotten_stream_is_quiet),
         cmocka_unit_test(test_goodbye_of_the_server),
+        cmocka_unit_test(test_no_http2_at_all),
         cmocka_unit_test(test_a_status_that_is_none),
         cmocka_unit_test(test_noise),
         cmocka_unit_test(test_memory_of_an_open_stream),

@@ -16,7 +16,7 @@ help:
 	@echo "make asan      build-asan/claude-proxy with AddressSanitizer and UBSan; its unit tests"
 	@echo "make fuzz      run each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make coverage  lines that the unit tests and the fuzz corpora reach, translate/ at least 95 %"
-	@echo "make bench     measure the proxy beside nginx, in front of the simulator (20 minutes), into"
+	@echo "make bench     measure the proxy beside nginx and other gateways (40 minutes), into"
 	@echo "               docs/benchmarks/; ARGS=--quick is a look, ARGS='--only small' some of it"
 	@echo "make lint      format, warnings of gcc and clang, clang-tidy, shellcheck, house rules"
 	@echo "make format    lay out the C files with clang-format"

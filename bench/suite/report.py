@@ -231,7 +231,7 @@ def write(folder):
     results = {name: run['results'] for name, run in runs.items()}
     facts = [[what, value] for what, value in data['machine'].items()]
     others = 'a core each' if data['cores'] > 2 else 'the other'
-    parts = [HOW.format(others=others, minutes='20 minutes').rstrip(),
+    parts = [HOW.format(others=others, minutes='40 minutes').rstrip(),
              '| machine | |\n|---|---|\n' + '\n'.join(f'| {a} | {b} |' for a, b in facts)]
     targets = targets_table(results)
     if targets:

@@ -151,6 +151,14 @@ static int make_socket(bool listens)
     return fd;
 }
 
+static struct listener *open_own(struct scene *s)
+{
+    char why[128];
+    struct listener *l = listener_open(s->loop, "127.0.0.1", 0, on_accept, s, why, sizeof(why));
+    assert_non_null(l);
+    return l;
+}
+
 static struct listener *adopt(struct scene *s, int fd)
 {
     char why[128] = "";
@@ -183,9 +191,7 @@ static void tunes_what_it_accepts(void **state)
     (void)state;
     struct scene s;
     scene_init(&s);
-    char why[128];
-    struct listener *own = listener_open(s.loop, "127.0.0.1", 0, on_accept, &s, why, sizeof(why));
-    assert_non_null(own);
+    struct listener *own = open_own(&s);
     const int one = connect_to(listener_port(own));
     await(&s, 1);
     const int handed_over = make_socket(true);
@@ -211,9 +217,7 @@ static void takes_a_burst_in_one_turn(void **state)
     (void)state;
     struct scene s;
     scene_init(&s);
-    char why[128];
-    struct listener *l = listener_open(s.loop, "127.0.0.1", 0, on_accept, &s, why, sizeof(why));
-    assert_non_null(l);
+    struct listener *l = open_own(&s);
     int clients[3];
     for (size_t i = 0; i < PX_ARRAY_LEN(clients); i++)
         clients[i] = connect_to(listener_port(l));
@@ -273,8 +277,7 @@ static void takes_what_waits_at_its_own_socket(void **state)
     struct scene s;
     scene_init(&s);
     char why[128];
-    struct listener *l = listener_open(s.loop, "127.0.0.1", 0, on_accept, &s, why, sizeof(why));
-    assert_non_null(l);
+    struct listener *l = open_own(&s);
     const int port = listener_port(l), one = connect_to(port), other = connect_to(port);
     assert_false(listener_port_is_free("127.0.0.1", port, why, sizeof(why)));
     assert_non_null(strstr(why, "Address already in use"));
